@@ -1,0 +1,1 @@
+//! SyncEngine: what happens next. A pure core and one driver.

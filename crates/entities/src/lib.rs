@@ -1,0 +1,58 @@
+//! What things are: the words of SyncEngine as types, and the two traits at the bottom.
+//!
+//! A [`SyncPlan`] says what to keep a copy of; a [`Task`] is one request of it; a [`Landing`] is
+//! what an executed task amounts to. [`Worker`] executes tasks, [`Store`] lands them.
+//!
+//! **Invariant**: nothing here does anything. No I/O, no clock, no environment, no policy.
+
+mod ids;
+mod moment;
+
+mod place;
+mod text;
+
+mod endpoint;
+mod paginate;
+mod plan;
+mod spec;
+
+mod secret;
+
+mod records;
+mod task;
+
+mod cursor;
+mod failure;
+mod landing;
+
+mod store;
+mod worker;
+
+mod event;
+mod status;
+
+pub use cursor::CursorValue;
+pub use endpoint::{
+    Auth, BackOff, Endpoint, KeyPlace, Limit, Limits, RetryPolicy, TimeOuts, POLITE_DEFAULT,
+};
+pub use event::EngineEvent;
+pub use failure::{Failure, FailureClass, FailureKind};
+pub use ids::{EndpointIndex, PlanName, RunId, SpecIndex, TaskId, WorkerId};
+pub use landing::{Child, Landed, Landing, Next};
+pub use moment::Moment;
+pub use paginate::{Paginate, PaginateBy, ParamPlace, SizeParam};
+pub use place::{Place, SourceText};
+pub use plan::{StoreTarget, SyncPlan, Vars};
+pub use records::{Cell, RecordBatch, Span};
+pub use secret::{Secret, SecretSource, Secrets};
+pub use spec::{
+    Body, CursorSpec, Foreach, Method, Mode, OnAction, OnRule, Over, Reading, Redirects, Step, TaskSpec,
+};
+pub use status::{LimitReport, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason, WorkerStatus};
+pub use store::{
+    BeginRequest, Begun, Committed, Entry, Frozen, ResumeMode, RunEnd, SpecProgress, Store, StoreError,
+    StoreOpener,
+};
+pub use task::{Bindings, Page, Position, Task};
+pub use text::{JqText, TemplateText, ValueTemplate};
+pub use worker::{Execution, Hop, Job, Outcome, Phase, PhaseCell, RunContext, Worker, WorkerFactory};

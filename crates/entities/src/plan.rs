@@ -1,0 +1,67 @@
+//! The SyncPlan: a validated plan, as data. Text → SyncPlan is the plan crate's work.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::{Endpoint, PlanName, SecretSource, SourceText, SpecIndex, TaskSpec};
+
+/// `[vars]`, resolved.
+pub type Vars = Map<String, Value>;
+
+/// A plan that has passed every check that needs no network.
+#[derive(Clone, Debug)]
+pub struct SyncPlan {
+    /// `[plan].name`
+    pub name: PlanName,
+    /// `[plan].description`
+    pub description: Option<String>,
+    /// The text it was read from.
+    pub source: Arc<SourceText>,
+    /// `[vars]` with `--set` and the environment applied.
+    pub vars: Vars,
+    /// `[secrets]`, not yet resolved.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// `[store]`
+    pub store: StoreTarget,
+    /// `[endpoints.*]` in the plan's order.
+    pub endpoints: Vec<Endpoint>,
+    /// `[tasks.*]` in the plan's order.
+    pub tasks: Vec<TaskSpec>,
+}
+
+impl SyncPlan {
+    /// The spec at `index`. Panics on an index of another plan: indices come from this plan only.
+    pub fn spec(&self, index: SpecIndex) -> &TaskSpec {
+        &self.tasks[index.0 as usize]
+    }
+
+    /// The endpoint that a spec's requests go to.
+    pub fn endpoint_of(&self, index: SpecIndex) -> &Endpoint {
+        &self.endpoints[self.spec(index).endpoint.0 as usize]
+    }
+
+    /// Every spec's index, in the plan's order.
+    pub fn spec_indices(&self) -> impl Iterator<Item = SpecIndex> + use<> {
+        (0..u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)).map(SpecIndex)
+    }
+
+    /// The index of the task spec called `name`.
+    pub fn spec_named(&self, name: &str) -> Option<SpecIndex> {
+        self.spec_indices().find(|index| self.spec(*index).name == name)
+    }
+
+    /// The specs that are repeated over the records of `parent`.
+    pub fn children_of(&self, parent: SpecIndex) -> Vec<SpecIndex> {
+        self.spec_indices().filter(|index| self.spec(*index).parent() == Some(parent)).collect()
+    }
+}
+
+/// `[store]`: where records land.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StoreTarget {
+    /// One SQLite file with tables and ledger; relative to the working directory.
+    Sqlite(PathBuf),
+}

@@ -1,0 +1,67 @@
+//! The records of one page, row by row, in two allocations: what workers make and stores land.
+
+use std::sync::Arc;
+
+/// A range of [`RecordBatch::text`], in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+/// One value of a record. Text is kept in the batch's shared buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell {
+    /// JSON null, or the record lacks the field.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer that fits.
+    Int(i64),
+    /// A number whose digits an f64 keeps: printing the f64 gives the source's value back.
+    Float(f64),
+    /// Any other number, as its digits: an integer beyond 64 bits, a decimal an f64 would bend.
+    Number(Span),
+    /// A string, unescaped.
+    Text(Span),
+    /// An array or object, as compact or original JSON text.
+    Json(Span),
+}
+
+/// Records of one answer. Row-major: row `r` is `cells[r * columns.len() ..][.. columns.len()]`.
+#[derive(Clone, Debug, Default)]
+pub struct RecordBatch {
+    /// Column names, unique, in the order they were first seen.
+    pub columns: Vec<Arc<str>>,
+    /// Number of records.
+    pub rows: usize,
+    /// `rows * columns.len()` cells.
+    pub cells: Vec<Cell>,
+    /// What `Number`, `Text` and `Json` cells point into.
+    pub text: String,
+}
+
+impl RecordBatch {
+    /// The cells of one record.
+    pub fn row(&self, index: usize) -> &[Cell] {
+        let width = self.columns.len();
+        &self.cells[index * width..(index + 1) * width]
+    }
+
+    /// The text a span stands for.
+    pub fn text_of(&self, span: Span) -> &str {
+        &self.text[span.start as usize..(span.start + span.len) as usize]
+    }
+
+    /// The place of the column called `name`.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| &**column == name)
+    }
+
+    /// Bytes held, for the bound on what is not yet committed.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.cells.len() * size_of::<Cell>()
+    }
+}

@@ -1,0 +1,210 @@
+//! Snapshots of what the engine is doing, and the report of a run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{Moment, PlanName, RunId, WorkerId};
+
+/// What a plan is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanState {
+    /// Added, never started.
+    Idle,
+    /// Requests go out.
+    Running,
+    /// Nothing new goes out; what is in flight lands. By the user's wish.
+    Paused,
+    /// Finishing what is in flight before stopping.
+    Draining,
+    /// Finished, all done.
+    Complete,
+    /// Finished, some requests failed.
+    Failed,
+    /// Stopped by cancel, shutdown or Ctrl-C; resumable.
+    Interrupted,
+    /// Stopped because a limit asks for a longer wait than allowed; resumable.
+    Waiting,
+    /// The store or the system failed; resumable.
+    Broken,
+}
+
+impl PlanState {
+    /// As shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PlanState::Idle => "idle",
+            PlanState::Running => "running",
+            PlanState::Paused => "paused",
+            PlanState::Draining => "draining",
+            PlanState::Complete => "complete",
+            PlanState::Failed => "failed",
+            PlanState::Interrupted => "interrupted",
+            PlanState::Waiting => "waiting",
+            PlanState::Broken => "broken",
+        }
+    }
+}
+
+/// Why a task's requests do not go out right now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum WaitReason {
+    /// A limit's window is full.
+    Limit {
+        /// The endpoint.
+        endpoint: String,
+        /// The limit, as the plan says it.
+        limit: String,
+        /// For how long yet.
+        #[serde(serialize_with = "seconds")]
+        how_long: Duration,
+    },
+    /// The server asked for it (429, Retry-After, a rule of `on`).
+    Server {
+        /// The endpoint.
+        endpoint: String,
+        /// For how long yet.
+        #[serde(serialize_with = "seconds")]
+        how_long: Duration,
+    },
+    /// As many requests as `concurrency` allows are in flight.
+    Concurrency {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// Failed requests wait for their next try.
+    BackOff {
+        /// For how long yet.
+        #[serde(serialize_with = "seconds")]
+        how_long: Duration,
+    },
+    /// Its parent has not landed anything for it yet.
+    Parent {
+        /// The parent task.
+        task: String,
+    },
+    /// What has been fetched is being written.
+    Store,
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+/// One task spec of a plan, now.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskStatus {
+    /// Its name.
+    pub name: String,
+    /// It has no request left.
+    pub ended: bool,
+    /// Requests known so far: done, in flight, open, and those of the expansion still to come.
+    /// A lower bound while pages or children may follow.
+    pub known: u64,
+    /// Requests done, in this run (also before it was resumed).
+    pub done: u64,
+    /// Of them failed.
+    pub failed: u64,
+    /// Of them skipped by a rule of `on`.
+    pub skipped: u64,
+    /// In flight.
+    pub in_flight: u64,
+    /// Records landed (committed).
+    pub records: u64,
+    /// What it waits for, if nothing of it is in flight.
+    pub waits_for: Option<WaitReason>,
+}
+
+/// One plan, now.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanStatus {
+    /// Its name.
+    pub plan: PlanName,
+    /// Its run, if it was ever started.
+    pub run: Option<RunId>,
+    /// What it is doing.
+    pub state: PlanState,
+    /// When it was started.
+    pub started: Option<Moment>,
+    /// Requests sent since it was started, retries and redirects included.
+    pub requests: u64,
+    /// Bytes received since it was started.
+    pub bytes: u64,
+    /// Its task specs, in the plan's order.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// One worker, now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerStatus {
+    /// Its slot.
+    pub id: WorkerId,
+    /// "idle", "busy", "restarting"
+    pub state: &'static str,
+    /// What it is busy with: "plan/task", and its phase.
+    pub doing: Option<String>,
+    /// For how long.
+    pub since: Option<Duration>,
+    /// How often it was replaced.
+    pub restarts: u32,
+}
+
+/// What came of a run: the object that `--output json` ends with.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The run.
+    pub run: RunId,
+    /// The plan.
+    pub plan: PlanName,
+    /// How it ended.
+    pub state: PlanState,
+    /// Requests sent.
+    pub requests: u64,
+    /// Records landed, over the whole run (also before it was resumed).
+    pub records: u64,
+    /// Bytes received.
+    pub bytes: u64,
+    /// How long it took, since it was last started.
+    pub seconds: f64,
+    /// By task.
+    pub tasks: BTreeMap<String, TaskReport>,
+    /// By limit.
+    pub limits: Vec<LimitReport>,
+    /// Why it could not go on, if it is broken; when it can, if it waits for a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When a paused run can go on, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes_at: Option<String>,
+}
+
+/// What came of one task spec.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TaskReport {
+    /// Requests done well, skipped ones included.
+    pub done: u64,
+    /// Requests that failed for good.
+    pub failed: u64,
+    /// Of those done, skipped by a rule of `on`.
+    pub skipped: u64,
+    /// Records landed.
+    pub records: u64,
+}
+
+/// How a limit was used.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimitReport {
+    /// The endpoint.
+    pub endpoint: String,
+    /// The limit, as the plan says it.
+    pub limit: String,
+    /// The most requests that were sent in any window of its length.
+    pub peak: u64,
+    /// How long requests waited for it, in seconds, summed over time (not over tasks).
+    pub waited_seconds: f64,
+    /// Answers that said we were over a limit (429 and its kin).
+    pub refused: u64,
+}

@@ -1,0 +1,230 @@
+//! The trait Store: ledger and tables, and the one operation that changes both: commit.
+
+use serde_json::Value;
+
+use crate::{Landing, Moment, PlanName, RunId, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, Vars};
+
+/// What `run` was told to do about an unfinished run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeMode {
+    /// Resume it if the plan is unchanged, else refuse with [`StoreError::PlanChanged`].
+    Auto,
+    /// Resume it; specs that changed start over.
+    Resume,
+    /// Undo it and begin anew.
+    Fresh,
+}
+
+/// What is frozen when a run begins and reused when it is resumed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// `{{ now }}`
+    pub now: Moment,
+    /// `{{ vars }}`
+    pub vars: Vars,
+}
+
+/// Asks for a run of a plan.
+#[derive(Clone, Debug)]
+pub struct BeginRequest<'a> {
+    /// The plan.
+    pub plan: &'a SyncPlan,
+    /// The specs to run (a run of some tasks takes their ancestors along); all others keep still.
+    pub specs: Vec<SpecIndex>,
+    /// What to do about an unfinished run.
+    pub resume: ResumeMode,
+    /// `--full-refresh`: cursors are ignored (not lost).
+    pub full_refresh: bool,
+    /// What to freeze if the run is new.
+    pub frozen: Frozen,
+    /// Now.
+    pub now: Moment,
+}
+
+/// A run that may go on.
+#[derive(Debug)]
+pub struct Begun {
+    /// The run.
+    pub run: RunId,
+    /// It was begun earlier and not finished.
+    pub resumed: bool,
+    /// What was frozen when it began.
+    pub frozen: Frozen,
+    /// How far each spec is, for the specs of this run, in the plan's order.
+    pub specs: Vec<SpecProgress>,
+    /// The first task id that is free; ids from here on are the engine's to give out.
+    pub next_task: TaskId,
+    /// What changed in the plan since the run began, for people; empty if nothing did.
+    pub changed: Vec<String>,
+}
+
+/// How far a spec of a run is.
+#[derive(Debug)]
+pub struct SpecProgress {
+    /// The spec.
+    pub spec: SpecIndex,
+    /// It ended in this run.
+    pub ended: bool,
+    /// Every combination below this one is done.
+    pub watermark: u64,
+    /// Combinations at or above the watermark that are done or open in the ledger, ascending:
+    /// not to be expanded again.
+    pub beyond: Vec<u64>,
+    /// Tasks open in the ledger (follow-ups and children).
+    pub open: u64,
+    /// Requests done, of them failed and skipped, and records landed, in this run so far.
+    pub done: u64,
+    /// Of them failed.
+    pub failed: u64,
+    /// Of them skipped.
+    pub skipped: u64,
+    /// Records landed.
+    pub records: u64,
+    /// Cursor values at the start, by combination ([`Landing::combination_of`](crate::Landing::combination_of)).
+    /// Empty for specs without cursor, and under `--full-refresh`.
+    pub cursors: Vec<(String, Value)>,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Finished, every task done.
+    Complete,
+    /// Finished, some tasks failed: they are debts.
+    Failed,
+    /// Stopped, resumable: interrupted or cancelled.
+    Interrupted,
+    /// Stopped, resumable: a limit asks for a longer wait than allowed.
+    Paused,
+}
+
+impl RunEnd {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunEnd::Complete => "complete",
+            RunEnd::Failed => "failed",
+            RunEnd::Interrupted => "interrupted",
+            RunEnd::Paused => "paused",
+        }
+    }
+}
+
+/// What a store is asked to write, in the order in which it must become true.
+#[derive(Debug)]
+pub enum Entry {
+    /// An executed task.
+    Land(Box<Landing>),
+    /// A spec has no task left. `failed`: how many of its tasks, or of its ancestors', failed.
+    /// A replace table is swapped in if none did; else its old content stays.
+    EndSpec {
+        /// The run.
+        run: RunId,
+        /// The spec.
+        spec: SpecIndex,
+        /// Failed tasks of the spec and its ancestors.
+        failed: u64,
+    },
+    /// The run has ended.
+    EndRun {
+        /// The run.
+        run: RunId,
+        /// How.
+        end: RunEnd,
+        /// When.
+        at: Moment,
+    },
+}
+
+/// What became of one entry, in the order of the entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Children that were opened, by spec.
+    pub children: Vec<(SpecIndex, u64)>,
+    /// Rows written (new or changed or added).
+    pub rows: u64,
+}
+
+/// Why a store cannot go on. All of these end the run; nothing that was reported committed is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error("{store} is in use by {holder}")]
+    Locked {
+        /// The store.
+        store: String,
+        /// The process that has it: "syncctl run plan.toml (pid 123, since …)".
+        holder: String,
+    },
+    /// An unfinished run was made by another version of the plan.
+    #[error("run {run} of plan {plan} is unfinished, and the plan has changed since: {}", changed.join("; "))]
+    PlanChanged {
+        /// The plan.
+        plan: PlanName,
+        /// The unfinished run.
+        run: RunId,
+        /// What changed.
+        changed: Vec<String>,
+    },
+    /// A table belongs to another plan, or was not made by us.
+    #[error("table `{table}` belongs to {owner}")]
+    Foreign {
+        /// The table.
+        table: String,
+        /// Who has it.
+        owner: String,
+    },
+    /// A newer syncctl wrote it.
+    #[error("{store} was written by a newer syncctl (ledger version {found}, this one knows {known})")]
+    TooNew {
+        /// The store.
+        store: String,
+        /// Its ledger's version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The disk, the file, the database.
+    #[error("cannot {doing} {store}: {why}")]
+    Broken {
+        /// The store.
+        store: String,
+        /// "open", "write to", "read"
+        doing: &'static str,
+        /// The system's words.
+        why: String,
+    },
+}
+
+/// Ledger and tables. One thread owns it; every method is one transaction and durable on return.
+pub trait Store: Send {
+    /// Begins a run, or resumes the unfinished one.
+    fn begin(&mut self, request: &BeginRequest<'_>) -> Result<Begun, StoreError>;
+
+    /// Writes entries in one transaction: rows, task → done, follow-ups and children opened,
+    /// watermarks, cursors, swaps. On error nothing of it is there.
+    ///
+    /// A child is opened if its record's row is new or differs from the row held, or if the child's
+    /// own mode or its parent's is `replace` (a full copy needs every record), or the parent has no
+    /// key. A record that the store cannot hold fails its task ([`FailureKind::Record`](crate::FailureKind::Record)),
+    /// and only that: nothing of the landing but the failure is written.
+    fn commit(&mut self, entries: Vec<Entry>) -> Result<Vec<Committed>, StoreError>;
+
+    /// Open tasks of a spec in a run with ids above `after`, ascending, at most `limit`.
+    fn open_tasks(
+        &mut self,
+        run: RunId,
+        spec: SpecIndex,
+        after: TaskId,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError>;
+
+    /// The positions a chain has asked for so far, for the guard against loops.
+    fn chain_positions(&mut self, run: RunId, chain: TaskId) -> Result<Vec<crate::Position>, StoreError>;
+}
+
+/// Opens stores; the one place that knows which kinds there are.
+pub trait StoreOpener: Send + Sync {
+    /// Opens or creates a store and takes its lock.
+    fn open(&self, target: &StoreTarget) -> Result<Box<dyn Store>, StoreError>;
+}

@@ -1,0 +1,21 @@
+//! What can go wrong in an expression, and where in it.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A template or jq program that does not compile or cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExprError {
+    /// A lowercase fragment for people.
+    pub message: String,
+    /// The bytes of the source it is about, if known.
+    pub at: Option<Range<usize>>,
+}
+
+impl fmt::Display for ExprError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ExprError {}

@@ -1,0 +1,1 @@
+//! HttpApiWorker: one granted request, from template to Landing.

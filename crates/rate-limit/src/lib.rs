@@ -1,0 +1,1 @@
+//! The token rule: how many requests a limit still allows, and when; pure.

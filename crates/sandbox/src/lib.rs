@@ -1,0 +1,1 @@
+//! The built-in practice API: real HTTP on loopback, with limits, faults and a log.

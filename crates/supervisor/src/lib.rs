@@ -1,0 +1,1 @@
+//! The worker pool: who is idle, busy or dead; assigns, restarts, reports.

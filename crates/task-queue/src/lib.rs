@@ -1,0 +1,1 @@
+//! Lanes of ready and delayed tasks, and the manager that fills them; pure.
