@@ -1,1 +1,23 @@
-//! SyncEngine: what happens next. A pure core and one driver.
+//! SyncEngine: what happens next. A pure core decides, one driver does.
+//!
+//! [`SyncEngine`] is the handle: add and remove plans; start, pause, resume, cancel; status and
+//! events. Behind it one driver task owns the core, the supervisor, the budgets and the stores.
+//!
+//! **Invariant**: every decision is made by `core` from `(state, event, now)`; the driver only
+//! carries out. Nothing here knows HTTP, SQL or TOML, or touches the terminal or the environment.
+
+mod engine;
+mod error;
+
+mod core;
+mod driver;
+
+mod budget_file;
+mod prepare;
+mod writer;
+
+mod forecast;
+
+pub use engine::{EngineConfig, EngineStatus, RunOptions, SyncEngine};
+pub use error::EngineError;
+pub use forecast::{Forecast, TaskForecast, forecast};

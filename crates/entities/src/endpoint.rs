@@ -163,7 +163,8 @@ impl BackOff {
     /// The wait before try `n + 1`, given that `n` tries (at least one) were made.
     /// `jitter` in 0..=1 takes away up to half of it, so that many failures do not come back at once.
     pub fn step(self, tries: u32, jitter: f64) -> Duration {
-        let doubled = self.first.saturating_mul(1u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
+        let doubled =
+            self.first.saturating_mul(1u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
         doubled.min(self.most).mul_f64(1.0 - 0.5 * jitter.clamp(0.0, 1.0))
     }
 }

@@ -32,9 +32,7 @@ mod event;
 mod status;
 
 pub use cursor::CursorValue;
-pub use endpoint::{
-    Auth, BackOff, Endpoint, KeyPlace, Limit, Limits, RetryPolicy, TimeOuts, POLITE_DEFAULT,
-};
+pub use endpoint::{Auth, BackOff, Endpoint, KeyPlace, Limit, Limits, POLITE_DEFAULT, RetryPolicy, TimeOuts};
 pub use event::EngineEvent;
 pub use failure::{Failure, FailureClass, FailureKind};
 pub use ids::{EndpointIndex, PlanName, RunId, SpecIndex, TaskId, WorkerId};
@@ -48,7 +46,9 @@ pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
     Body, CursorSpec, Foreach, Method, Mode, OnAction, OnRule, Over, Reading, Redirects, Step, TaskSpec,
 };
-pub use status::{LimitReport, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason, WorkerStatus};
+pub use status::{
+    LimitReport, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason, WorkerStatus,
+};
 pub use store::{
     BeginRequest, Begun, Committed, Entry, Frozen, ResumeMode, RunEnd, SpecProgress, Store, StoreError,
     StoreOpener,

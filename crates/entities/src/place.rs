@@ -27,7 +27,11 @@ pub struct SourceText {
 impl SourceText {
     /// `name:line:column` of a place, the form editors and terminals can jump to.
     pub fn locate(&self, place: Place) -> String {
-        if place.line == 0 { self.name.clone() } else { format!("{}:{}:{}", self.name, place.line, place.column) }
+        if place.line == 0 {
+            self.name.clone()
+        } else {
+            format!("{}:{}:{}", self.name, place.line, place.column)
+        }
     }
 
     /// The source line a place starts on, without its line end.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    Auth, EndpointIndex, JqText, Paginate, Place, SpecIndex, TemplateText, ValueTemplate,
-};
+use crate::{Auth, EndpointIndex, JqText, Paginate, Place, SpecIndex, TemplateText, ValueTemplate};
 
 /// One `[tasks.NAME]` of a plan.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{Landing, Moment, PlanName, RunId, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, Vars};
+use crate::{
+    Failure, Landing, Moment, PlanName, RunId, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, Vars,
+};
 
 /// What `run` was told to do about an unfinished run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +145,10 @@ pub struct Committed {
     pub children: Vec<(SpecIndex, u64)>,
     /// Rows written (new or changed or added).
     pub rows: u64,
+    /// Set when the store could not hold a record: the landing was written as this failure; no row
+    /// and no child of it is there. Its follow-ups are opened all the same: they may be in flight
+    /// already, and the pages behind are not the culprits.
+    pub failed: Option<Failure>,
 }
 
 /// Why a store cannot go on. All of these end the run; nothing that was reported committed is lost.
@@ -207,7 +213,7 @@ pub trait Store: Send {
     /// A child is opened if its record's row is new or differs from the row held, or if the child's
     /// own mode or its parent's is `replace` (a full copy needs every record), or the parent has no
     /// key. A record that the store cannot hold fails its task ([`FailureKind::Record`](crate::FailureKind::Record)),
-    /// and only that: nothing of the landing but the failure is written.
+    /// and only that: of the landing the failure and the follow-up tasks are written.
     fn commit(&mut self, entries: Vec<Entry>) -> Result<Vec<Committed>, StoreError>;
 
     /// Open tasks of a spec in a run with ids above `after`, ascending, at most `limit`.

@@ -12,6 +12,16 @@ pub struct ExprError {
     pub at: Option<Range<usize>>,
 }
 
+impl ExprError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        ExprError { message: message.into(), at: None }
+    }
+
+    pub(crate) fn at(message: impl Into<String>, at: Range<usize>) -> Self {
+        ExprError { message: message.into(), at: Some(at) }
+    }
+}
+
 impl fmt::Display for ExprError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -7,9 +7,15 @@
 mod error;
 mod scope;
 
+mod convert;
+mod dates;
+mod filters;
+mod scan;
 mod template;
 mod value;
 
+mod jaq_bounds;
+mod jaq_value;
 mod jq;
 mod path;
 

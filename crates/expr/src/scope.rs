@@ -1,22 +1,48 @@
-//! The names an expression may use.
+//! The names an expression may use, and how a dotted name is followed.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use entities::{Moment, Secrets, Vars};
 use serde_json::{Map, Value};
 
+use crate::ExprError;
+use crate::convert::to_jinja;
+
 /// `vars`, `secrets`, `now` and `today`: the same for all tasks of a run, converted once.
-#[derive(Debug)]
-pub struct Globals {}
+///
+/// `now` is RFC 3339 in UTC, with milliseconds only if it has some; `today` is its `YYYY-MM-DD`.
+/// Its `Debug` shows nothing: it holds secrets.
+pub struct Globals {
+    values: [Value; 4],
+    jinja: [minijinja::Value; 4],
+}
+
+const NAMES: [&str; 4] = ["vars", "secrets", "now", "today"];
 
 impl Globals {
     /// Converts what a run's expressions share.
     pub fn new(vars: &Vars, secrets: &Secrets, now: Moment) -> Globals {
-        let _ = (vars, secrets, now);
-        todo!()
+        let secrets: Map<String, Value> =
+            secrets.0.iter().map(|(name, secret)| (name.clone(), Value::from(secret.expose()))).collect();
+        let text = now.to_rfc3339();
+        let today = text.get(..10).unwrap_or_default().to_owned();
+        let text = text.replace(".000Z", "Z");
+        let values =
+            [Value::Object(vars.clone()), Value::Object(secrets), Value::String(text), Value::String(today)];
+        let jinja = [0, 1, 2, 3].map(|at| to_jinja(&values[at]));
+        Globals { values, jinja }
+    }
+}
+
+impl fmt::Debug for Globals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Globals(..)")
     }
 }
 
 /// The names of one evaluation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// What the run's expressions share.
     pub globals: &'a Globals,
@@ -28,4 +54,107 @@ pub struct Scope<'a> {
     pub record: Option<&'a Value>,
     /// `page`
     pub page: Option<i64>,
+}
+
+// Bindings may hold values made from secrets (a signature), so they are not shown either.
+impl fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scope(..)")
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// The value of a name without dots.
+    fn root(&self, name: &str) -> Option<Cow<'a, Value>> {
+        let globals = &self.globals.values;
+        match name {
+            "vars" => Some(Cow::Borrowed(&globals[0])),
+            "secrets" => Some(Cow::Borrowed(&globals[1])),
+            "now" => Some(Cow::Borrowed(&globals[2])),
+            "today" => Some(Cow::Borrowed(&globals[3])),
+            "cursor" => self.cursor.map(Cow::Borrowed),
+            "record" => self.record.map(Cow::Borrowed),
+            "page" => self.page.map(|page| Cow::Owned(Value::from(page))),
+            _ => self.bindings.get(name).map(Cow::Borrowed),
+        }
+    }
+
+    /// The same for minijinja; only the globals are not converted anew.
+    pub(crate) fn root_jinja(&self, name: &str) -> Option<minijinja::Value> {
+        if let Some(at) = NAMES.iter().position(|known| *known == name) {
+            return Some(self.globals.jinja[at].clone());
+        }
+        self.root(name).map(|value| to_jinja(&value))
+    }
+
+    /// The value of a dotted name; strict.
+    pub(crate) fn resolve(&self, path: &[Box<str>]) -> Result<Cow<'a, Value>, ExprError> {
+        let Some((root, rest)) = path.split_first() else { return Err(ExprError::new("an empty name")) };
+        let mut value = self.root(root).ok_or_else(|| self.unknown_root(root))?;
+        for (depth, field) in rest.iter().enumerate() {
+            value = match value {
+                Cow::Borrowed(Value::Object(map)) => match map.get(&**field) {
+                    Some(found) => Cow::Borrowed(found),
+                    None => return Err(unknown_field(&path[..=depth], field, map)),
+                },
+                other => return Err(no_fields(&path[..=depth], field, &other)),
+            };
+        }
+        Ok(value)
+    }
+
+    fn unknown_root(&self, name: &str) -> ExprError {
+        let absent = match name {
+            "cursor" => "`cursor` has no value here: the task has no cursor",
+            "record" => "`record` is only bound in `fields`",
+            "page" => "`page` is only bound where pages are numbered",
+            _ => "",
+        };
+        if !absent.is_empty() {
+            return ExprError::new(absent);
+        }
+        let mut known: Vec<&str> = NAMES.to_vec();
+        known.extend(self.cursor.map(|_| "cursor"));
+        known.extend(self.record.map(|_| "record"));
+        known.extend(self.page.map(|_| "page"));
+        known.extend(self.bindings.keys().map(String::as_str));
+        // A variable named without its `vars.` is the most frequent slip.
+        for (prefix, value) in NAMES.iter().zip(&self.globals.values) {
+            if value.get(name).is_some() {
+                return ExprError::new(format!("`{name}` is not defined; did you mean `{prefix}.{name}`?"));
+            }
+        }
+        ExprError::new(match nearest(name, known.iter().copied()) {
+            Some(close) => format!("`{name}` is not defined; did you mean `{close}`?"),
+            None => format!("`{name}` is not defined; known here: {}", known.join(", ")),
+        })
+    }
+}
+
+fn unknown_field(path: &[Box<str>], field: &str, map: &Map<String, Value>) -> ExprError {
+    let parent = path.join(".");
+    ExprError::new(match nearest(field, map.keys().map(String::as_str)) {
+        Some(close) => format!("`{parent}.{field}` is not defined; did you mean `{parent}.{close}`?"),
+        None if map.is_empty() => format!("`{parent}.{field}` is not defined: `{parent}` is empty"),
+        None => format!("`{parent}.{field}` is not defined"),
+    })
+}
+
+fn no_fields(path: &[Box<str>], field: &str, value: &Value) -> ExprError {
+    let parent = path.join(".");
+    let kind = match value {
+        Value::Null => "null",
+        Value::Array(_) => "a list",
+        _ => "a single value",
+    };
+    ExprError::new(format!("`{parent}.{field}` is not defined: `{parent}` is {kind}"))
+}
+
+/// The known name that `name` was probably meant to be.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
 }

@@ -1,1 +1,36 @@
-//! HttpApiWorker: one granted request, from template to Landing.
+//! `HttpApiWorker`: one granted request, from template to Landing.
+//!
+//! A job names a task and the run it belongs to. The task's spec, compiled once per run, becomes a
+//! request; the answer becomes an [`Execution`](entities::Execution).
+//!
+//! **Invariant**: a worker sends exactly the one request it was granted. No retry, no redirect hop,
+//! no waiting for limits of its own; no credential and no header of a plan ever reaches another
+//! origin; no text leaves it that holds a secret. It reads no environment and no clock but the one
+//! it was given (and tokio's timer, for time-outs).
+
+mod worker;
+
+mod compile;
+
+mod address;
+mod auth;
+mod request;
+mod template;
+
+mod client;
+mod proxy;
+mod tls;
+
+mod body;
+mod encoding;
+mod network_error;
+mod patience;
+mod redaction;
+mod redirect;
+
+mod answer;
+mod reading;
+
+pub use client::SetUpError;
+pub use proxy::ProxySettings;
+pub use worker::{Clock, HttpApiWorker, HttpConfig, HttpWorkers};

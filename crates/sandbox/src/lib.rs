@@ -1,1 +1,26 @@
-//! The built-in practice API: real HTTP on loopback, with limits, faults and a log.
+//! The built-in practice API: a real HTTP/1.1 server on loopback with market-data and issue-tracker shaped
+//! endpoints, every pagination style, strict limiters, seeded faults, hostile answers and a request log.
+//!
+//! It is what `sandbox://…` means, what the quickstart and the tests run on, and a binary of its own (`sandbox`)
+//! so that a benchmark's server is another process. It is not a model of any one vendor and keeps nothing on disk.
+#![doc = include_str!("routes.md")]
+
+mod answer; //   a response, and how faults spoil it
+mod ask; //      a request as the datasets see it
+mod bench;
+mod body; //     bodies that lie, hang, drip and break
+mod credential; // what `auth=` asks for
+mod faults; //   which request fails, and how
+mod hostile;
+mod limiter; //  strict limiters, by arrival
+mod log;
+mod market; //   datasets …
+mod mount; //    what one first path segment stands for
+mod options; //  its matrix parameters
+mod random; //   the seeded hash everything is drawn from
+mod server; //   start, stop, the accept loop
+mod service; //  one request: mount, gate, dataset, faults
+mod tracker; //      what came in
+
+pub use log::{ForeignRequest, LoggedRequest};
+pub use server::{Sandbox, SandboxConfig, start};

@@ -1,0 +1,658 @@
+//! Budgets in the state directory: durable leases of tokens, seen by every process of this user.
+//!
+//! A process leases tokens here *before* it sends, so that a crash can never forget a request that
+//! a limit counts. The lease of a process that died counts as answered at the moment its death is
+//! noticed: its tokens are *held* for a window more. Of one limit, leases and held tokens together
+//! never exceed L.
+//!
+//! A process lives as long as it holds the lock on its own file beside the database. Moments are
+//! wall-clock times, so that they mean the same to every process.
+//!
+//! Not here: when a token is free ([`rate_limit::TokenWindow`]), and what keys mean (the driver
+//! makes them of an origin, a [`fingerprint`](BudgetFile::fingerprint) and a limit).
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use entities::{Limit, Moment};
+use hmac::{Hmac, KeyInit, Mac};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use sha2::Sha256;
+
+/// The version of the tables, in `user_version`.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE windows (key TEXT PRIMARY KEY, count INTEGER NOT NULL, window_ms INTEGER NOT NULL,
+        said TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE leases (key TEXT NOT NULL, process TEXT NOT NULL, tokens INTEGER NOT NULL,
+        PRIMARY KEY (key, process)) STRICT, WITHOUT ROWID;
+    CREATE TABLE held (key TEXT NOT NULL, return_at_ms INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        PRIMARY KEY (key, return_at_ms)) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;";
+
+/// Why budgets cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BudgetError {
+    /// The directory, the disk, a lock.
+    #[error("cannot {doing} `{}`: {why}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// "open", "read", "write to", "lock"
+        doing: &'static str,
+        /// The system's words.
+        why: String,
+    },
+    /// The file is no database, or a damaged one.
+    #[error(
+        "the budgets in `{}` are damaged ({why}); remove the file to start over: what was sent in the last \
+         window of each limit is then forgotten",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        why: String,
+    },
+    /// A newer syncctl wrote it.
+    #[error("`{}` was written by a newer syncctl (version {found}, this one knows {VERSION})", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+}
+
+/// Tokens of one limit that a process may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lease {
+    /// How many are ours from now on, those held included; none if others have them all.
+    pub(crate) tokens: u32,
+    /// Of those, how many may not be used before when. Ascending.
+    pub(crate) held: Vec<(Moment, u32)>,
+    /// When asking again makes sense, if `tokens` is 0.
+    pub(crate) retry_at: Option<Moment>,
+}
+
+/// The budgets of this user, opened by this process. Dropping it without
+/// [`give_back`](Self::give_back) is a crash to the others: what was leased is held for a window.
+#[derive(Debug)]
+pub(crate) struct BudgetFile {
+    path: PathBuf,
+    database: Connection,
+    secret: [u8; 32],
+    /// Our name in `leases`, and in the name of our lock file.
+    process: String,
+    /// Locked as long as we live.
+    _alive: File,
+}
+
+impl BudgetFile {
+    /// Opens or creates the budgets at `path`, in a directory that only this user may enter.
+    pub(crate) fn open(path: &Path) -> Result<BudgetFile, BudgetError> {
+        if let Some(directory) = path.parent() {
+            create_directory(directory).map_err(|error| broken(directory, "create", &error))?;
+        }
+        // Two processes must not make the key or the tables at once: the key's lock is for both.
+        let key_path = beside(path, "key");
+        let mut key_file = private_file(&key_path).map_err(|error| broken(&key_path, "open", &error))?;
+        key_file.lock().map_err(|error| broken(&key_path, "lock", &error))?;
+
+        private_file(path).map_err(|error| broken(path, "open", &error))?;
+        let database = open_database(path)?;
+        let secret = read_or_make_key(&mut key_file, &database, path, &key_path)?;
+        let random: String = database
+            .query_row("SELECT lower(hex(randomblob(8)))", [], |row| row.get(0))
+            .map_err(|error| failed(path, "read", &error))?;
+        let process = format!("{}-{random}", std::process::id());
+
+        sweep(path);
+        let lock_path = lock_path(path, &process);
+        let alive = private_file(&lock_path).map_err(|error| broken(&lock_path, "open", &error))?;
+        alive.try_lock().map_err(|error| broken(&lock_path, "lock", &error))?;
+        Ok(BudgetFile { path: path.to_owned(), database, secret, process, _alive: alive })
+    }
+
+    /// Leases at most `want` tokens of a limit, durably. Free tokens come first, then held ones,
+    /// the earliest first.
+    pub(crate) fn lease(
+        &mut self,
+        key: &str,
+        limit: &Limit,
+        want: u32,
+        now: Moment,
+    ) -> Result<Lease, BudgetError> {
+        let path = self.path.clone();
+        let leased = self.lease_inner(key, limit, want, now);
+        leased.map_err(|error| failed(&path, "write to", &error))
+    }
+
+    /// Our lease of a limit ends in good order; of its tokens, `held` stay held. Nothing happens
+    /// if we have no lease.
+    pub(crate) fn give_back(
+        &mut self,
+        key: &str,
+        held: &[(Moment, u32)],
+        now: Moment,
+    ) -> Result<(), BudgetError> {
+        let path = self.path.clone();
+        let given = self.give_back_inner(key, held, now);
+        given.map_err(|error| failed(&path, "write to", &error))
+    }
+
+    /// Names a credential without telling it: HMAC-SHA-256 (RFC 2104) under this installation's
+    /// random key, the first 128 bits in hex.
+    pub(crate) fn fingerprint(&self, credential: &str) -> String {
+        // A key shorter than the hash's block is padded with zeros by the standard itself.
+        let mut block = [0_u8; 64];
+        block[..32].copy_from_slice(&self.secret);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        mac.update(credential.as_bytes());
+        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn lease_inner(&mut self, key: &str, limit: &Limit, want: u32, now: Moment) -> rusqlite::Result<Lease> {
+        let BudgetFile { path, database, process, .. } = self;
+        let (path, process) = (path.as_path(), process.as_str());
+        // Immediate: the sums below must not change before they are written.
+        let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        change.execute(
+            "INSERT INTO windows (key, count, window_ms, said) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (key) DO UPDATE SET count = ?2, window_ms = ?3, said = ?4",
+            params![key, limit.count, millis_up(Moment(0) + limit.window), limit.text],
+        )?;
+        let latest = millis_up(now + limit.window);
+        bury_the_dead(&change, path, process, key, latest)?;
+        let mut held = tidy_held(&change, key, now, latest)?;
+
+        let in_leases: i64 =
+            change.query_row("SELECT coalesce(sum(tokens), 0) FROM leases WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })?;
+        let in_held: i64 = held.iter().map(|&(_, tokens)| tokens).sum();
+        let free = (i64::from(limit.count) - in_leases - in_held).max(0);
+        // A limit that shrank under its key may have given out more than it has: then nothing moves.
+        let room = (i64::from(limit.count) - in_leases).clamp(0, i64::from(want));
+        let mut tokens = free.min(room);
+        let mut ours = Vec::new();
+        for (return_at, held_tokens) in &mut held {
+            let taken = (room - tokens).min(*held_tokens);
+            if taken > 0 {
+                take_held(&change, key, *return_at, taken)?;
+                ours.push((Moment::from_millis(*return_at), u32::try_from(taken).unwrap_or(u32::MAX)));
+                tokens += taken;
+            }
+        }
+        if tokens > 0 {
+            change.execute(
+                "INSERT INTO leases (key, process, tokens) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key, process) DO UPDATE SET tokens = tokens + excluded.tokens",
+                params![key, process, tokens],
+            )?;
+        }
+        change.commit()?;
+        // Living processes have them all. Nobody knows when one of them ends.
+        let patience = limit.window.clamp(Duration::from_secs(1), Duration::from_secs(30));
+        Ok(Lease {
+            tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
+            held: ours,
+            retry_at: (tokens == 0).then(|| now + patience),
+        })
+    }
+
+    fn give_back_inner(&mut self, key: &str, held: &[(Moment, u32)], now: Moment) -> rusqlite::Result<()> {
+        let change = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let ours: Option<i64> = change
+            .query_row(
+                "DELETE FROM leases WHERE key = ?1 AND process = ?2 RETURNING tokens",
+                params![key, self.process],
+                |row| row.get(0),
+            )
+            .optional()?;
+        // No more stays held than was leased; if the caller says more, the latest count.
+        let mut left = ours.unwrap_or(0);
+        let mut latest_first: Vec<_> = held.iter().filter(|&&(until, _)| until > now).copied().collect();
+        latest_first.sort_unstable_by(|a, b| b.cmp(a));
+        for (until, tokens) in latest_first {
+            let tokens = i64::from(tokens).min(left);
+            hold(&change, key, millis_up(until), tokens)?;
+            left -= tokens;
+        }
+        change.commit()
+    }
+}
+
+impl Drop for BudgetFile {
+    fn drop(&mut self) {
+        // Its absence says that we are gone as well as its being unlocked does.
+        let _ = std::fs::remove_file(lock_path(&self.path, &self.process));
+    }
+}
+
+/// Turns leases of dead processes into held tokens.
+fn bury_the_dead(
+    change: &Transaction<'_>,
+    path: &Path,
+    us: &str,
+    key: &str,
+    return_at: i64,
+) -> rusqlite::Result<()> {
+    let mut find =
+        change.prepare_cached("SELECT process, tokens FROM leases WHERE key = ?1 AND process <> ?2")?;
+    let others: Vec<(String, i64)> =
+        find.query_map([key, us], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (process, tokens) in others {
+        if !lives(path, &process) {
+            change.execute("DELETE FROM leases WHERE key = ?1 AND process = ?2", [key, &process])?;
+            hold(change, key, return_at, tokens)?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops held tokens that are free by now, and gives the others, earliest first. Return times
+/// beyond a window from now come from a clock that was set back; a window from now suffices.
+fn tidy_held(
+    change: &Transaction<'_>,
+    key: &str,
+    now: Moment,
+    latest: i64,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    change
+        .execute("DELETE FROM held WHERE key = ?1 AND return_at_ms <= ?2", params![key, now.as_millis()])?;
+    let beyond: i64 = change.query_row(
+        "SELECT coalesce(sum(tokens), 0) FROM held WHERE key = ?1 AND return_at_ms > ?2",
+        params![key, latest],
+        |row| row.get(0),
+    )?;
+    if beyond > 0 {
+        change.execute("DELETE FROM held WHERE key = ?1 AND return_at_ms > ?2", params![key, latest])?;
+        hold(change, key, latest, beyond)?;
+    }
+    let mut find = change
+        .prepare_cached("SELECT return_at_ms, tokens FROM held WHERE key = ?1 ORDER BY return_at_ms")?;
+    find.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn hold(change: &Transaction<'_>, key: &str, return_at: i64, tokens: i64) -> rusqlite::Result<()> {
+    if tokens > 0 {
+        change.execute(
+            "INSERT INTO held (key, return_at_ms, tokens) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key, return_at_ms) DO UPDATE SET tokens = tokens + excluded.tokens",
+            params![key, return_at, tokens],
+        )?;
+    }
+    Ok(())
+}
+
+fn take_held(change: &Transaction<'_>, key: &str, return_at: i64, tokens: i64) -> rusqlite::Result<()> {
+    change.execute(
+        "UPDATE held SET tokens = tokens - ?3 WHERE key = ?1 AND return_at_ms = ?2",
+        params![key, return_at, tokens],
+    )?;
+    change.execute(
+        "DELETE FROM held WHERE key = ?1 AND return_at_ms = ?2 AND tokens <= 0",
+        params![key, return_at],
+    )?;
+    Ok(())
+}
+
+/// Whether the process that has this name in `leases` holds its lock. In doubt it does: what lives
+/// is not touched.
+fn lives(path: &Path, process: &str) -> bool {
+    // The name becomes part of a path, and the database may have been edited.
+    if !process.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return false;
+    }
+    let lock = lock_path(path, process);
+    match OpenOptions::new().write(true).open(&lock) {
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        Ok(file) => match file.try_lock() {
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => true,
+            Ok(()) => {
+                let _ = std::fs::remove_file(&lock);
+                false
+            }
+        },
+    }
+}
+
+/// Removes the lock files of the dead. Safe while the key is locked: nobody is between making
+/// its file and locking it.
+fn sweep(path: &Path) {
+    let Some((directory, name)) = path.parent().zip(path.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let process =
+            file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".lock"));
+        if let Some(process) = process {
+            lives(path, process);
+        }
+    }
+}
+
+fn open_database(path: &Path) -> Result<Connection, BudgetError> {
+    let prepare = || -> rusqlite::Result<(Connection, i64)> {
+        let database = Connection::open(path)?;
+        database.busy_timeout(Duration::from_secs(5))?;
+        database.pragma_update(None, "journal_mode", "WAL")?;
+        database.pragma_update(None, "synchronous", "FULL")?;
+        let version = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version == 0 {
+            database.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?;
+        }
+        Ok((database, version))
+    };
+    let (database, found) = prepare().map_err(|error| failed(path, "open", &error))?;
+    if found > VERSION {
+        return Err(BudgetError::TooNew { path: path.to_owned(), found });
+    }
+    Ok(database)
+}
+
+/// The key is made once; one that was cut short by a crash is made anew.
+fn read_or_make_key(
+    file: &mut File,
+    database: &Connection,
+    path: &Path,
+    key_path: &Path,
+) -> Result<[u8; 32], BudgetError> {
+    let mut bytes = Vec::new();
+    file.take(33).read_to_end(&mut bytes).map_err(|error| broken(key_path, "read", &error))?;
+    if let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) {
+        return Ok(key);
+    }
+    // SQLite seeds its generator from the system's.
+    let key: [u8; 32] = database
+        .query_row("SELECT randomblob(32)", [], |row| row.get(0))
+        .map_err(|error| failed(path, "read", &error))?;
+    let mut write = || {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(&key)?;
+        file.sync_all()
+    };
+    write().map_err(|error| broken(key_path, "write to", &error))?;
+    Ok(key)
+}
+
+fn create_directory(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Opens or creates a file that only this user may read. SQLite gives the files that it puts
+/// beside a database the database's mode.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn lock_path(path: &Path, process: &str) -> PathBuf {
+    beside(path, &format!("{process}.lock"))
+}
+
+/// In whole milliseconds, rounded up: never earlier than it is.
+fn millis_up(moment: Moment) -> i64 {
+    Moment(moment.0.saturating_add(999_999)).as_millis()
+}
+
+fn broken(path: &Path, doing: &'static str, why: &dyn std::fmt::Display) -> BudgetError {
+    BudgetError::Broken { path: path.to_owned(), doing, why: why.to_string() }
+}
+
+fn failed(path: &Path, doing: &'static str, error: &rusqlite::Error) -> BudgetError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            BudgetError::Damaged { path: path.to_owned(), why: error.to_string() }
+        }
+        _ => broken(path, doing, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(count: u32, seconds: u64) -> Limit {
+        Limit { count, window: Duration::from_secs(seconds), text: format!("{count}/{seconds}s") }
+    }
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_millis(1_700_000_000_000 + seconds * 1_000)
+    }
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        fn new() -> Self {
+            Home(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("state/syncctl/budgets.db")
+        }
+
+        fn open(&self) -> BudgetFile {
+            BudgetFile::open(&self.path()).unwrap()
+        }
+
+        fn locks(&self) -> usize {
+            let entries = std::fs::read_dir(self.path().parent().unwrap()).unwrap();
+            entries
+                .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "lock"))
+                .count()
+        }
+    }
+
+    #[test]
+    fn free_tokens_are_leased_until_there_are_none() {
+        let home = Home::new();
+        let mut file = home.open();
+        let limit = limit(10, 60);
+        let lease = |file: &mut BudgetFile, want| file.lease("k", &limit, want, at(0)).unwrap();
+        assert_eq!(lease(&mut file, 4), Lease { tokens: 4, held: vec![], retry_at: None });
+        assert_eq!(lease(&mut file, 4).tokens, 4);
+        assert_eq!(lease(&mut file, 4).tokens, 2);
+        assert_eq!(lease(&mut file, 4), Lease { tokens: 0, held: vec![], retry_at: Some(at(30)) });
+        // Another key is another limit.
+        assert_eq!(file.lease("other", &limit, 4, at(0)).unwrap().tokens, 4);
+    }
+
+    #[test]
+    fn two_processes_never_have_more_than_the_limit() {
+        let home = Home::new();
+        let (mut one, mut two) = (home.open(), home.open());
+        let limit = limit(10, 1);
+        let mut given = [0, 0];
+        for turn in 0..8 {
+            let file = if turn % 2 == 0 { &mut one } else { &mut two };
+            given[turn % 2] += file.lease("k", &limit, 3, at(0)).unwrap().tokens;
+        }
+        assert_eq!(given, [6, 4]);
+
+        // One leaves in good order: what it did not use is free for the other at once.
+        one.give_back("k", &[(at(1), 2)], at(0)).unwrap();
+        let lease = two.lease("k", &limit, 10, at(0)).unwrap();
+        assert_eq!(lease, Lease { tokens: 6, held: vec![(at(1), 2)], retry_at: None });
+    }
+
+    #[test]
+    fn threads_that_lease_at_once_never_get_more_than_the_limit() {
+        let home = Home::new();
+        let path = home.path();
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || {
+                    let mut file = BudgetFile::open(&path).unwrap();
+                    let tokens: u32 =
+                        (0..10).map(|_| file.lease("k", &limit(100, 60), 7, at(0)).unwrap().tokens).sum();
+                    (tokens, file)
+                })
+            })
+            .collect();
+        let ended: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+        assert_eq!(ended.iter().map(|(tokens, _)| tokens).sum::<u32>(), 100);
+    }
+
+    #[test]
+    fn what_a_crash_had_leased_is_held_for_a_window() {
+        let home = Home::new();
+        let limit = limit(10, 60);
+        let mut crashed = home.open();
+        assert_eq!(crashed.lease("k", &limit, 7, at(0)).unwrap().tokens, 7);
+        drop(crashed);
+
+        // Free ones first, then the crashed process's, held from the moment its death is noticed.
+        let mut file = home.open();
+        let lease = file.lease("k", &limit, 5, at(20)).unwrap();
+        assert_eq!(lease, Lease { tokens: 5, held: vec![(at(80), 2)], retry_at: None });
+        assert_eq!(file.lease("k", &limit, 9, at(70)).unwrap().held, vec![(at(80), 5)]);
+        drop(file);
+
+        // After a window without anybody everything is free.
+        let mut file = home.open();
+        assert_eq!(file.lease("k", &limit, 1, at(100)).unwrap().held, vec![(at(160), 1)]);
+        assert_eq!(
+            file.lease("k", &limit, 10, at(160)).unwrap(),
+            Lease { tokens: 9, held: vec![], retry_at: None }
+        );
+    }
+
+    #[test]
+    fn a_lock_file_left_by_a_kill_is_noticed_and_removed() {
+        let home = Home::new();
+        let limit = limit(10, 60);
+        let mut killed = home.open();
+        killed.lease("k", &limit, 10, at(0)).unwrap();
+        let left = lock_path(&home.path(), &killed.process);
+        drop(killed);
+        std::fs::write(&left, "").unwrap();
+
+        let mut file = home.open();
+        assert!(!left.exists(), "swept");
+        assert_eq!(home.locks(), 1);
+        assert_eq!(file.lease("k", &limit, 10, at(5)).unwrap().held, vec![(at(65), 10)]);
+    }
+
+    #[test]
+    fn an_orderly_exit_leaves_only_what_is_held() {
+        let home = Home::new();
+        let limit = limit(10, 60);
+        let mut file = home.open();
+        file.lease("k", &limit, 10, at(0)).unwrap();
+        // The first is free again already; a second time there is no lease to end.
+        file.give_back("k", &[(at(3), 1), (at(30), 3), (at(40), 2)], at(5)).unwrap();
+        file.give_back("k", &[(at(50), 99)], at(5)).unwrap();
+        drop(file);
+        assert_eq!(home.locks(), 0);
+
+        let mut file = home.open();
+        let lease = file.lease("k", &limit, 10, at(10)).unwrap();
+        assert_eq!(lease, Lease { tokens: 10, held: vec![(at(30), 3), (at(40), 2)], retry_at: None });
+        // More than was leased cannot be held.
+        file.give_back("k", &[(at(50), 99)], at(10)).unwrap();
+        assert_eq!(file.lease("k", &limit, 20, at(10)).unwrap().held, vec![(at(50), 10)]);
+    }
+
+    #[test]
+    fn a_clock_set_back_holds_nothing_longer_than_a_window() {
+        let home = Home::new();
+        let limit = limit(10, 60);
+        let mut file = home.open();
+        file.lease("k", &limit, 10, at(100_000)).unwrap();
+        file.give_back("k", &[(at(100_030), 3), (at(100_040), 3)], at(100_000)).unwrap();
+        assert_eq!(file.lease("k", &limit, 10, at(0)).unwrap().held, vec![(at(60), 6)]);
+    }
+
+    #[test]
+    fn fingerprints_tell_nothing_and_outlive_the_process() {
+        let home = Home::new();
+        let first = home.open();
+        let name = first.fingerprint("canary");
+        assert!(name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+        assert_ne!(name, first.fingerprint("canarz"));
+        drop(first);
+        assert_eq!(home.open().fingerprint("canary"), name);
+        assert_ne!(Home::new().open().fingerprint("canary"), name, "another installation");
+
+        // RFC 4231, test case 2, by way of its own key.
+        let mut known = home.open();
+        known.secret = [0; 32];
+        known.secret[..4].copy_from_slice(b"Jefe");
+        assert_eq!(known.fingerprint("what do ya want for nothing?"), "5bdcc146bf60754e6a042426089575c7");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_look() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = Home::new();
+        let mut file = home.open();
+        file.lease("k", &limit(1, 1), 1, at(0)).unwrap();
+        let directory = home.path().parent().unwrap().to_owned();
+        assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        let mut seen = 0;
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+            seen += 1;
+        }
+        assert!(seen >= 4, "database, its log, key and lock: {seen}");
+    }
+
+    #[test]
+    fn files_that_do_not_work_say_so() {
+        let check = |prepare: fn(&Path), expected: &str| {
+            let home = Home::new();
+            let path = home.path();
+            prepare(&path);
+            let error = BudgetFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("syncctl"), "{error}");
+        };
+        check(
+            |path| {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "this is no database at all, however long it may be. ".repeat(100))
+                    .unwrap();
+            },
+            "damaged",
+        );
+        check(|path| std::fs::create_dir_all(path).unwrap(), "cannot open");
+        check(
+            |path| {
+                std::fs::create_dir_all(path.ancestors().nth(2).unwrap()).unwrap();
+                std::fs::write(path.parent().unwrap(), "a file").unwrap();
+            },
+            "cannot create",
+        );
+        check(
+            |path| {
+                drop(BudgetFile::open(path).unwrap());
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 9).unwrap();
+            },
+            "version 9",
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! The core: all state of the engine, and every decision, as `(state, event, now) → actions`.
+//!
+//! The driver feeds it what happened ([`Core::on_event`]), then asks what to do
+//! ([`Core::decide`]). It reads no clock and touches nothing outside itself.
+//!
+//! How a plan's run goes:
+//! `Begun` → lanes are opened → tasks are assigned as gates open → each finished task becomes a
+//! Landing (or goes back to its lane) → Landings are written in order → when nothing of a spec is
+//! left, `EndSpec` is written → when all specs have ended, `EndRun` is → the run has ended.
+
+mod assign;
+mod budgets;
+mod ending;
+mod event;
+mod finished;
+mod run;
+mod status;
+
+#[cfg(test)]
+mod scenarios;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use entities::{Committed, Entry, Moment, SpecIndex, Task, TaskId};
+use task_queue::{LaneId, TaskManager};
+
+pub(crate) use budgets::{BudgetKey, Budgets};
+pub(crate) use event::{Action, Event, LeaseGranted, PlanSlot, StoreSlot};
+pub(crate) use run::{PlanRun, StartedRun, StartedSpec};
+
+use run::{Flight, SpecState};
+
+/// At most this many Landings wait for their commit …
+const MOST_LANDINGS: usize = 64;
+/// … or this many bytes of records.
+const MOST_BYTES: usize = 32 << 20;
+
+/// The engine's state.
+pub(crate) struct Core {
+    runs: BTreeMap<PlanSlot, PlanRun>,
+    /// Which spec of which run a lane belongs to.
+    lanes: HashMap<LaneId, (PlanSlot, SpecIndex)>,
+    /// Finds the run of a finished job by its context.
+    contexts: HashMap<usize, PlanSlot>,
+    manager: TaskManager,
+    budgets: Budgets,
+    stores: HashMap<StoreSlot, Uncommitted>,
+    actions: Vec<Action>,
+    /// When the next thing may happen by itself.
+    wake: Option<Moment>,
+}
+
+/// What has been handed to a store and not been reported committed, oldest first.
+#[derive(Default)]
+struct Uncommitted {
+    entries: VecDeque<Pending>,
+    landings: usize,
+    bytes: usize,
+}
+
+/// An entry on its way.
+enum Pending {
+    Land {
+        slot: PlanSlot,
+        spec: SpecIndex,
+        task: TaskId,
+        bytes: usize,
+        failed: bool,
+        skipped: bool,
+        records: u64,
+    },
+    EndSpec {
+        slot: PlanSlot,
+        spec: SpecIndex,
+    },
+    EndRun {
+        slot: PlanSlot,
+    },
+}
+
+impl Core {
+    /// An engine without plans.
+    pub(crate) fn new() -> Self {
+        Core {
+            runs: BTreeMap::new(),
+            lanes: HashMap::new(),
+            contexts: HashMap::new(),
+            manager: TaskManager::new(TaskId(1)),
+            budgets: Budgets::default(),
+            stores: HashMap::new(),
+            actions: Vec::new(),
+            wake: None,
+        }
+    }
+
+    /// Takes note of what happened.
+    pub(crate) fn on_event(&mut self, event: Event, now: Moment) {
+        match event {
+            Event::Begun { slot, run } => self.begun(slot, *run, now),
+            Event::Finished(done) => self.finished(*done, now),
+            Event::Aborted { slot, jobs } => {
+                for job in jobs {
+                    self.land_flight(slot, job.task.id, now);
+                }
+                self.cancelled(slot, now);
+            }
+            Event::Committed { store, results } => self.committed(store, results, now),
+            Event::Loaded { slot, spec, tasks, chains } => self.loaded(slot, spec, tasks, chains, now),
+            Event::Broken { store, why } => self.broken(store, &why, now),
+            Event::Leased { budget, window, granted } => self.budgets.leased(budget, window, granted),
+            Event::Pause { slot } => self.pause(slot),
+            Event::Resume { slot } => self.resume(slot),
+            Event::Drain { slot } => self.drain(slot),
+            Event::Cancel { slot } => self.cancel(slot, now),
+            Event::Forget { slot } => self.forget(slot),
+        }
+    }
+
+    /// Decides what to do now, given how many workers are idle.
+    pub(crate) fn decide(&mut self, idle: usize, now: Moment) -> Vec<Action> {
+        self.load_open_tasks();
+        self.assign(idle, now);
+        self.end_what_has_ended(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to decide again although nothing happened.
+    pub(crate) fn wake(&self) -> Option<Moment> {
+        self.wake
+    }
+
+    /// The run in a slot.
+    pub(crate) fn run(&self, slot: PlanSlot) -> Option<&PlanRun> {
+        self.runs.get(&slot)
+    }
+
+    /// The budgets, for the driver's account with the budgets' file.
+    pub(crate) fn budgets(&mut self) -> &mut Budgets {
+        &mut self.budgets
+    }
+
+    /// A run begins: opens its lanes.
+    fn begun(&mut self, slot: PlanSlot, started: StartedRun, now: Moment) {
+        self.manager.reserve_from(started.next_task);
+        let mut run = PlanRun::new(&started, now);
+        self.contexts.insert(Arc::as_ptr(&started.context) as usize, slot);
+        self.stores.entry(started.store).or_default();
+        for spec in started.specs {
+            let budget = self.budgets.enlist(&spec.budget, &spec.limits);
+            let mut state = SpecState::new(&run.context.plan, &spec.feed.progress, budget);
+            let lane = self.manager.open(spec.feed);
+            state.lane = lane;
+            self.lanes.insert(lane, (slot, state.spec));
+            run.specs.push(state);
+            self.manager.expand(lane, now);
+        }
+        run.dirty = true;
+        self.runs.insert(slot, run);
+    }
+
+    /// Asks the ledger for open tasks where a lane runs low.
+    fn load_open_tasks(&mut self) {
+        for (slot, run) in &mut self.runs {
+            if !run.takes_work() {
+                continue;
+            }
+            for state in run.specs.iter_mut().filter(|state| !state.ended) {
+                if let Some((after, limit)) = self.manager.wants_load(state.lane) {
+                    self.actions.push(Action::Load {
+                        store: run.store,
+                        slot: *slot,
+                        run: run.context.run,
+                        spec: state.spec,
+                        after,
+                        limit,
+                        chains: state.guards_chains,
+                    });
+                }
+            }
+        }
+    }
+
+    fn loaded(
+        &mut self,
+        slot: PlanSlot,
+        spec: SpecIndex,
+        tasks: Vec<Task>,
+        chains: Vec<(TaskId, Vec<entities::Position>)>,
+        now: Moment,
+    ) {
+        let Some(run) = self.runs.get_mut(&slot) else { return };
+        run.dirty = true;
+        let Some(state) = run.spec_mut(spec) else { return };
+        for (chain, positions) in chains {
+            state.asked.entry(chain).or_default().extend(positions.iter().map(run::position_hash));
+        }
+        let lane = state.lane;
+        if !self.manager.loaded(lane, tasks, now) {
+            let why = format!(
+                "the ledger lacks open tasks of `{}` that it counted: nothing is lost, but the account is wrong; \
+                 run again with --fresh and report this",
+                run.context.plan.spec(spec).name
+            );
+            self.broken_run(slot, &why, now);
+        }
+    }
+
+    /// Hands an entry to a run's store.
+    fn write(&mut self, store: StoreSlot, entry: Entry, pending: Pending) {
+        let uncommitted = self.stores.entry(store).or_default();
+        if let Pending::Land { bytes, .. } = &pending {
+            uncommitted.landings += 1;
+            uncommitted.bytes += bytes;
+        }
+        uncommitted.entries.push_back(pending);
+        self.actions.push(Action::Write { store, entry });
+    }
+
+    /// Entries have committed, in the order in which they were handed over.
+    fn committed(&mut self, store: StoreSlot, results: Vec<Committed>, now: Moment) {
+        for result in results {
+            let Some(uncommitted) = self.stores.get_mut(&store) else { return };
+            let Some(pending) = uncommitted.entries.pop_front() else { return };
+            match pending {
+                Pending::Land { slot, spec, task, bytes, failed, skipped, records } => {
+                    uncommitted.landings -= 1;
+                    uncommitted.bytes -= bytes;
+                    let Some(run) = self.runs.get_mut(&slot) else { continue };
+                    run.dirty = true;
+                    for (child, count) in &result.children {
+                        if let Some(lane) = run.spec_mut(*child).map(|state| state.lane) {
+                            self.manager.opened(lane, *count);
+                        }
+                    }
+                    let refused = result.failed;
+                    let Some(state) = run.spec_mut(spec) else { continue };
+                    state.uncommitted -= 1;
+                    state.done += 1;
+                    state.skipped += u64::from(skipped);
+                    state.failed += u64::from(failed || refused.is_some());
+                    state.records += if refused.is_some() { 0 } else { records };
+                    self.manager.committed(state.lane, task);
+                    if let Some(failure) = refused {
+                        let event = run.failed_event(spec, failure);
+                        self.actions.push(Action::Emit(event));
+                    }
+                }
+                Pending::EndSpec { slot, spec } => self.spec_ended(slot, spec),
+                Pending::EndRun { slot } => self.run_ended(slot, now),
+            }
+        }
+    }
+
+    /// Whether a store has more to write than it should.
+    fn is_behind(stores: &HashMap<StoreSlot, Uncommitted>, store: StoreSlot) -> bool {
+        stores.get(&store).is_some_and(|u| u.landings >= MOST_LANDINGS || u.bytes >= MOST_BYTES)
+    }
+
+    /// A flight is over, whatever came of it: its token, its place at the endpoint and in the
+    /// spec are given back.
+    fn land_flight(&mut self, slot: PlanSlot, task: TaskId, answered: Moment) -> Option<Flight> {
+        let run = self.runs.get_mut(&slot)?;
+        let flight = run.flights.remove(&task)?;
+        run.dirty = true;
+        run.endpoints[flight.endpoint] -= 1;
+        if let Some(state) = run.spec_mut(flight.spec) {
+            state.in_flight -= 1;
+        }
+        self.budgets.answered(flight.budget, answered);
+        Some(flight)
+    }
+}

@@ -1,0 +1,82 @@
+//! What the core is told and what it asks for: the closed list.
+
+use std::time::Duration;
+
+use entities::{
+    Committed, EngineEvent, Entry, Job, Limit, Moment, Position, RunId, RunReport, SpecIndex, Task, TaskId,
+};
+use supervisor::Done;
+
+use super::StartedRun;
+
+/// An added plan, by the engine's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PlanSlot(pub(crate) u32);
+
+/// An open store, by the engine's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StoreSlot(pub(crate) u32);
+
+/// Something happened.
+pub(crate) enum Event {
+    /// The store has begun a plan's run, and all it needs has been compiled.
+    Begun { slot: PlanSlot, run: Box<StartedRun> },
+    /// A worker has finished.
+    Finished(Box<Done>),
+    /// Jobs were aborted for a cancelled run.
+    Aborted { slot: PlanSlot, jobs: Vec<Job> },
+    /// The oldest entries handed to a store have committed.
+    Committed { store: StoreSlot, results: Vec<Committed> },
+    /// Open tasks came from the ledger, and the positions their chains have asked for.
+    Loaded { slot: PlanSlot, spec: SpecIndex, tasks: Vec<Task>, chains: Vec<(TaskId, Vec<Position>)> },
+    /// A store cannot go on; nothing more of it will commit.
+    Broken { store: StoreSlot, why: String },
+    /// The budgets' file has answered.
+    Leased { budget: usize, window: usize, granted: LeaseGranted },
+    /// The user wants a pause.
+    Pause { slot: PlanSlot },
+    /// The user wants it to go on.
+    Resume { slot: PlanSlot },
+    /// The user wants it to stop after what is in flight.
+    Drain { slot: PlanSlot },
+    /// The user wants it to stop at once.
+    Cancel { slot: PlanSlot },
+    /// The run's report has been taken; its state may go.
+    Forget { slot: PlanSlot },
+}
+
+/// Tokens from the budgets' file.
+pub(crate) struct LeaseGranted {
+    /// Ours from now on.
+    pub(crate) tokens: u32,
+    /// Of those, not usable before.
+    pub(crate) held: Vec<(Moment, u32)>,
+    /// When to ask again, if there were none.
+    pub(crate) retry_at: Option<Moment>,
+}
+
+/// Something to do.
+pub(crate) enum Action {
+    /// Give a job to an idle worker.
+    Assign { job: Box<Job>, total: Duration },
+    /// Abort the jobs of a run and report them.
+    Abort { slot: PlanSlot },
+    /// Hand an entry to a store.
+    Write { store: StoreSlot, entry: Entry },
+    /// Read open tasks from a store.
+    Load {
+        store: StoreSlot,
+        slot: PlanSlot,
+        run: RunId,
+        spec: SpecIndex,
+        after: TaskId,
+        limit: usize,
+        chains: bool,
+    },
+    /// Lease tokens.
+    Lease { budget: usize, window: usize, key: String, limit: Limit, want: u32 },
+    /// Tell the subscribers.
+    Emit(EngineEvent),
+    /// A run has ended.
+    Ended { slot: PlanSlot, report: Box<RunReport> },
+}

@@ -1,0 +1,176 @@
+//! The state of one plan's run.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use entities::{
+    EngineEvent, Failure, Limit, Moment, PaginateBy, PlanState, Position, RunContext, RunEnd, SpecIndex,
+    SpecProgress, SyncPlan, TaskId,
+};
+use task_queue::{Feed, LaneId};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{BudgetKey, StoreSlot};
+
+/// A run as the driver hands it over: begun in the store, compiled, its lists evaluated.
+pub(crate) struct StartedRun {
+    pub(crate) context: Arc<RunContext>,
+    pub(crate) store: StoreSlot,
+    pub(crate) next_task: TaskId,
+    /// The longest wait a limit may ask for.
+    pub(crate) wait: Duration,
+    pub(crate) specs: Vec<StartedSpec>,
+}
+
+/// A spec of it.
+pub(crate) struct StartedSpec {
+    pub(crate) feed: Feed,
+    pub(crate) budget: BudgetKey,
+    pub(crate) limits: Vec<Limit>,
+}
+
+/// One plan's run.
+pub(crate) struct PlanRun {
+    pub(crate) context: Arc<RunContext>,
+    pub(crate) store: StoreSlot,
+    pub(crate) state: PlanState,
+    pub(crate) specs: Vec<SpecState>,
+    /// Requests in flight, by endpoint.
+    pub(crate) endpoints: Vec<u32>,
+    pub(crate) flights: HashMap<TaskId, Flight>,
+    pub(crate) wait: Duration,
+    pub(crate) started: Moment,
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+    /// `EndRun` has been written with this.
+    pub(crate) ending: Option<RunEnd>,
+    /// Why it could not go on.
+    pub(crate) reason: Option<String>,
+    /// When a run paused for a limit can go on.
+    pub(crate) resumes_at: Option<Moment>,
+    /// Something happened that may end a spec.
+    pub(crate) dirty: bool,
+}
+
+/// A spec of a run.
+pub(crate) struct SpecState {
+    pub(crate) spec: SpecIndex,
+    pub(crate) lane: LaneId,
+    pub(crate) budget: usize,
+    pub(crate) parent: Option<SpecIndex>,
+    pub(crate) in_flight: u64,
+    /// Landings handed to the store and not yet committed.
+    pub(crate) uncommitted: u64,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+    pub(crate) records: u64,
+    /// `EndSpec` has been written.
+    pub(crate) ending: bool,
+    /// `EndSpec` has committed.
+    pub(crate) ended: bool,
+    /// It pages by what answers say, so that it may be led in circles.
+    pub(crate) guards_chains: bool,
+    /// What the chains under way have asked for, hashed.
+    pub(crate) asked: HashMap<TaskId, HashSet<u64>>,
+}
+
+impl SpecState {
+    /// The state of a spec as the ledger knows it; its lane is yet to be opened.
+    pub(crate) fn new(plan: &SyncPlan, progress: &SpecProgress, budget: usize) -> Self {
+        let spec = plan.spec(progress.spec);
+        let guards_chains = spec.paginate.as_ref().is_some_and(|paginate| {
+            matches!(paginate.by, PaginateBy::Token { .. } | PaginateBy::Url { .. } | PaginateBy::Link { .. })
+        });
+        SpecState {
+            spec: progress.spec,
+            lane: LaneId(u32::MAX),
+            budget,
+            parent: spec.parent(),
+            in_flight: 0,
+            uncommitted: 0,
+            done: progress.done,
+            failed: progress.failed,
+            skipped: progress.skipped,
+            records: progress.records,
+            ending: progress.ended,
+            ended: progress.ended,
+            guards_chains,
+            asked: HashMap::new(),
+        }
+    }
+}
+
+/// A request in flight.
+pub(crate) struct Flight {
+    pub(crate) lane: LaneId,
+    pub(crate) spec: SpecIndex,
+    pub(crate) endpoint: usize,
+    pub(crate) budget: usize,
+    pub(crate) waited_ms: u64,
+}
+
+impl PlanRun {
+    pub(crate) fn new(started: &StartedRun, now: Moment) -> Self {
+        PlanRun {
+            context: Arc::clone(&started.context),
+            store: started.store,
+            state: PlanState::Running,
+            specs: Vec::with_capacity(started.specs.len()),
+            endpoints: vec![0; started.context.plan.endpoints.len()],
+            flights: HashMap::new(),
+            wait: started.wait,
+            started: now,
+            requests: 0,
+            bytes: 0,
+            ending: None,
+            reason: None,
+            resumes_at: None,
+            dirty: true,
+        }
+    }
+
+    /// Whether new requests may go out.
+    pub(crate) fn takes_work(&self) -> bool {
+        self.state == PlanState::Running && self.ending.is_none()
+    }
+
+    pub(crate) fn spec_mut(&mut self, spec: SpecIndex) -> Option<&mut SpecState> {
+        self.specs.iter_mut().find(|state| state.spec == spec)
+    }
+
+    pub(crate) fn spec_state(&self, spec: SpecIndex) -> Option<&SpecState> {
+        self.specs.iter().find(|state| state.spec == spec)
+    }
+
+    /// Failed tasks of a spec and of its ancestors in this run.
+    pub(crate) fn failed_up_from(&self, spec: SpecIndex) -> u64 {
+        let mut failed = 0;
+        let mut next = Some(spec);
+        while let Some(state) = next.and_then(|spec| self.spec_state(spec)) {
+            failed += state.failed;
+            next = state.parent;
+        }
+        failed
+    }
+
+    pub(crate) fn failed_event(&self, spec: SpecIndex, failure: Failure) -> EngineEvent {
+        EngineEvent::Failed {
+            plan: self.context.plan.name.clone(),
+            task: self.context.plan.spec(spec).name.clone(),
+            failure,
+        }
+    }
+}
+
+/// A page position as the guard against loops remembers it.
+pub(crate) fn position_hash(position: &Position) -> u64 {
+    match position {
+        Position::First => xxh3_64(b"first"),
+        Position::Number(number) => xxh3_64(format!("n{number}").as_bytes()),
+        Position::Offset(offset) => xxh3_64(format!("o{offset}").as_bytes()),
+        Position::Token(token) => xxh3_64(format!("t{token}").as_bytes()),
+        Position::Url(url) => xxh3_64(format!("u{url}").as_bytes()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Snapshots: what each task is doing, and what it waits for.
+
+use entities::{Moment, PlanStatus, TaskStatus, WaitReason};
+use rate_limit::{Verdict, Why};
+
+use super::{Core, PlanSlot};
+
+impl Core {
+    /// What a run is doing, now.
+    pub(crate) fn status(&mut self, slot: PlanSlot, now: Moment) -> Option<PlanStatus> {
+        let run = self.runs.get(&slot)?;
+        let (plan, started) = (run.context.plan.clone(), run.started);
+        let (id, state, requests, bytes) = (run.context.run, run.state, run.requests, run.bytes);
+        let tasks = (0..run.specs.len()).filter_map(|index| self.task_status(slot, index, now)).collect();
+        Some(PlanStatus {
+            plan: plan.name.clone(),
+            run: Some(id),
+            state,
+            started: Some(started),
+            requests,
+            bytes,
+            tasks,
+        })
+    }
+
+    fn task_status(&mut self, slot: PlanSlot, index: usize, now: Moment) -> Option<TaskStatus> {
+        let waits_for = self.waits_for(slot, index, now);
+        let run = self.runs.get(&slot)?;
+        let state = run.specs.get(index)?;
+        Some(TaskStatus {
+            name: run.context.plan.spec(state.spec).name.clone(),
+            ended: state.ended,
+            known: state.done + state.in_flight + state.uncommitted + self.manager.remaining(state.lane),
+            done: state.done,
+            failed: state.failed,
+            skipped: state.skipped,
+            in_flight: state.in_flight,
+            records: state.records,
+            waits_for,
+        })
+    }
+
+    fn waits_for(&mut self, slot: PlanSlot, index: usize, now: Moment) -> Option<WaitReason> {
+        let Core { runs, manager, budgets, stores, .. } = self;
+        let run = runs.get(&slot)?;
+        let state = run.specs.get(index)?;
+        if state.ended || state.in_flight > 0 || !run.takes_work() {
+            return None;
+        }
+        let plan = &run.context.plan;
+        let endpoint_index = plan.spec(state.spec).endpoint.0 as usize;
+        let endpoint = plan.endpoints[endpoint_index].name.clone();
+        if !manager.has_ready(state.lane) {
+            if let Some(due) = manager.next_due(Some(state.lane)) {
+                return Some(WaitReason::BackOff { how_long: due.since(now) });
+            }
+            if state.uncommitted > 0 {
+                return Some(WaitReason::Store);
+            }
+            let parent =
+                state.parent.and_then(|parent| run.spec_state(parent)).filter(|parent| !parent.ended)?;
+            return Some(WaitReason::Parent { task: plan.spec(parent.spec).name.clone() });
+        }
+        match budgets.why(state.budget, now) {
+            (Verdict::At(at), Why::Closed) => {
+                return Some(WaitReason::Server { endpoint, how_long: at.since(now) });
+            }
+            (verdict, Why::Limit(window) | Why::Lease(window)) => {
+                let limit = budgets.windows(state.budget).nth(window).map(|(limit, _, _)| limit.text.clone());
+                let how_long =
+                    if let Verdict::At(at) = verdict { at.since(now) } else { std::time::Duration::ZERO };
+                return Some(WaitReason::Limit { endpoint, limit: limit.unwrap_or_default(), how_long });
+            }
+            _ => {}
+        }
+        if Core::is_behind(stores, run.store) {
+            return Some(WaitReason::Store);
+        }
+        (run.endpoints[endpoint_index] >= plan.endpoints[endpoint_index].concurrency)
+            .then_some(WaitReason::Concurrency { endpoint })
+    }
+}

@@ -1,0 +1,316 @@
+//! The driver: the one loop that waits for something to happen, tells the core, and carries out
+//! what the core decides. It owns the supervisor, the stores' threads and the budgets' file, and
+//! is the only reader of the clock.
+
+mod plans;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use entities::{
+    EngineEvent, Moment, PlanName, PlanState, RunContext, RunReport, Secrets, StoreTarget, SyncPlan,
+};
+use supervisor::Supervisor;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::budget_file::BudgetFile;
+use crate::core::{Action, Core, Event, LeaseGranted, PlanSlot, StoreSlot};
+use crate::writer::{FromStore, StoreThread, ToStore};
+use crate::{EngineConfig, EngineError, EngineStatus, RunOptions};
+
+/// How often workers are looked at for signs of life.
+const LIVENESS: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for what is in flight before it is aborted.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What the handle asks.
+pub(crate) enum Command {
+    Add { plan: Box<NewPlan>, reply: oneshot::Sender<Result<PlanName, EngineError>> },
+    Do { plan: PlanName, verb: Verb, reply: Reply },
+    Wait { plan: PlanName, reply: oneshot::Sender<Result<RunReport, EngineError>> },
+    Status { reply: oneshot::Sender<EngineStatus> },
+    Shutdown { reply: oneshot::Sender<()> },
+}
+
+/// What to do with a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Start,
+    Pause,
+    Resume,
+    Cancel,
+    Drain,
+    Remove,
+}
+
+impl Verb {
+    fn as_str(self) -> &'static str {
+        match self {
+            Verb::Start => "start",
+            Verb::Pause => "pause",
+            Verb::Resume => "resume",
+            Verb::Cancel => "be cancelled",
+            Verb::Drain => "be drained",
+            Verb::Remove => "be removed",
+        }
+    }
+}
+
+/// A plan as it is added.
+pub(crate) struct NewPlan {
+    pub(crate) plan: SyncPlan,
+    pub(crate) secrets: Secrets,
+    pub(crate) options: RunOptions,
+}
+
+type Reply = oneshot::Sender<Result<(), EngineError>>;
+
+/// A plan as the driver keeps it.
+struct AddedPlan {
+    plan: Arc<SyncPlan>,
+    secrets: Secrets,
+    options: RunOptions,
+    /// The store its last run used.
+    store: Option<StoreSlot>,
+    /// Waits for the store to open or the run to begin.
+    starting: Option<Reply>,
+    context: Option<Arc<RunContext>>,
+    /// The report of its last run.
+    report: Option<RunReport>,
+    waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
+    cancelling: Vec<Reply>,
+    removing: Option<Reply>,
+}
+
+struct OpenStore {
+    thread: StoreThread,
+    target: StoreTarget,
+    opened: bool,
+    /// Entries decided in this round, sent in one message.
+    outbox: Vec<entities::Entry>,
+}
+
+/// The driver's state.
+pub(crate) struct Driver {
+    config: EngineConfig,
+    core: Core,
+    supervisor: Supervisor,
+    budgets: Option<BudgetFile>,
+    plans: BTreeMap<PlanSlot, AddedPlan>,
+    stores: HashMap<StoreSlot, OpenStore>,
+    next_slot: u32,
+    commands: mpsc::Receiver<Command>,
+    answers: mpsc::UnboundedReceiver<(StoreSlot, FromStore)>,
+    answer_sender: mpsc::UnboundedSender<(StoreSlot, FromStore)>,
+    events: broadcast::Sender<EngineEvent>,
+    shutting_down: Option<oneshot::Sender<()>>,
+    drain_until: Option<Moment>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        config: EngineConfig,
+        commands: mpsc::Receiver<Command>,
+        events: broadcast::Sender<EngineEvent>,
+    ) -> Result<Driver, EngineError> {
+        let budgets = match &config.state_dir {
+            Some(directory) => {
+                let path = directory.join("budgets.db");
+                let file = BudgetFile::open(&path).map_err(|error| EngineError::Budgets {
+                    path: path.display().to_string(),
+                    why: error.to_string(),
+                })?;
+                Some(file)
+            }
+            None => None,
+        };
+        let (answer_sender, answers) = mpsc::unbounded_channel();
+        let supervisor =
+            Supervisor::new(Arc::clone(&config.factory), config.workers, Arc::clone(&config.clock));
+        Ok(Driver {
+            config,
+            core: Core::new(),
+            supervisor,
+            budgets,
+            plans: BTreeMap::new(),
+            stores: HashMap::new(),
+            next_slot: 0,
+            commands,
+            answers,
+            answer_sender,
+            events,
+            shutting_down: None,
+            drain_until: None,
+        })
+    }
+
+    /// Runs until it is shut down or its handle is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut liveness = tokio::time::interval(LIVENESS);
+        liveness.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let now = self.carry_out();
+            if self.may_stop(now) {
+                break;
+            }
+            let wake = self.core.wake();
+            let sleep = wake.map_or(LIVENESS, |at| at.since(now));
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                Some((store, answer)) = self.answers.recv() => {
+                    self.answered(store, answer);
+                    while let Ok((store, answer)) = self.answers.try_recv() {
+                        self.answered(store, answer);
+                    }
+                }
+                done = self.supervisor.next() => {
+                    let now = self.now();
+                    self.core.on_event(Event::Finished(Box::new(done)), now);
+                    while let Some(done) = self.supervisor.try_next() {
+                        self.core.on_event(Event::Finished(Box::new(done)), now);
+                    }
+                }
+                () = tokio::time::sleep(sleep), if wake.is_some() => {}
+                _ = liveness.tick() => {
+                    let now = self.now();
+                    self.supervisor.check_liveness(now);
+                }
+            }
+        }
+        self.stop().await;
+    }
+
+    fn now(&self) -> Moment {
+        (self.config.clock)()
+    }
+
+    /// Carries out what the core decides, until it decides nothing more.
+    fn carry_out(&mut self) -> Moment {
+        loop {
+            let now = self.now();
+            let actions = self.core.decide(self.supervisor.idle(), now);
+            if actions.is_empty() {
+                for store in self.stores.values_mut().filter(|store| !store.outbox.is_empty()) {
+                    store.thread.ask(ToStore::Write(std::mem::take(&mut store.outbox)));
+                }
+                return now;
+            }
+            for action in actions {
+                self.act(action, now);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, now: Moment) {
+        match action {
+            Action::Assign { job, total } => {
+                if let Err(job) = self.supervisor.assign(*job, now, total) {
+                    // Cannot happen: the core knows how many are idle. The task is not lost: it is
+                    // open in the ledger or below no watermark, and the next run takes it up.
+                    tracing::error!(task = %job.task.id, "no idle worker for an assigned task");
+                }
+            }
+            Action::Write { store, entry } => {
+                if let Some(store) = self.stores.get_mut(&store) {
+                    store.outbox.push(entry);
+                }
+            }
+            Action::Load { store, slot, run, spec, after, limit, chains } => {
+                if let Some(store) = self.stores.get_mut(&store) {
+                    // What was decided before must be true before it is read.
+                    if !store.outbox.is_empty() {
+                        store.thread.ask(ToStore::Write(std::mem::take(&mut store.outbox)));
+                    }
+                    store.thread.ask(ToStore::Load { slot, run, spec, after, limit, chains });
+                }
+            }
+            Action::Lease { budget, window, key, limit, want } => {
+                let granted = match &mut self.budgets {
+                    None => LeaseGranted { tokens: want, held: Vec::new(), retry_at: None },
+                    Some(file) => match file.lease(&key, &limit, want, now) {
+                        Ok(lease) => {
+                            LeaseGranted { tokens: lease.tokens, held: lease.held, retry_at: lease.retry_at }
+                        }
+                        Err(error) => return self.budgets_broke(&error.to_string(), now),
+                    },
+                };
+                self.core.on_event(Event::Leased { budget, window, granted }, now);
+            }
+            Action::Abort { slot } => {
+                let context = self.plans.get(&slot).and_then(|plan| plan.context.clone());
+                let jobs = context.map_or_else(Vec::new, |context| {
+                    self.supervisor.abort(|job| Arc::ptr_eq(&job.context, &context))
+                });
+                self.core.on_event(Event::Aborted { slot, jobs }, now);
+            }
+            // No subscriber is no error.
+            Action::Emit(event) => drop(self.events.send(event)),
+            Action::Ended { slot, report } => self.ended(slot, *report, now),
+        }
+    }
+
+    /// Without its budgets nothing may be sent: every run stops, resumable.
+    fn budgets_broke(&mut self, why: &str, now: Moment) {
+        let why = format!("cannot keep budgets: {why}");
+        let stores: Vec<StoreSlot> = self.stores.keys().copied().collect();
+        for store in stores {
+            self.core.on_event(Event::Broken { store, why: why.clone() }, now);
+        }
+    }
+
+    fn find(&self, name: &PlanName) -> Result<PlanSlot, EngineError> {
+        let found = self.plans.iter().find(|(_, plan)| plan.plan.name == *name);
+        found.map(|(slot, _)| *slot).ok_or_else(|| EngineError::UnknownPlan(name.clone()))
+    }
+
+    fn state(&self, slot: PlanSlot) -> PlanState {
+        self.core.run(slot).map_or(PlanState::Idle, |run| run.state)
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next_slot += 1;
+        self.next_slot
+    }
+
+    /// Whether a shutdown has come to its end; helps it along when its time is up.
+    fn may_stop(&mut self, now: Moment) -> bool {
+        let Some(until) = self.drain_until else { return false };
+        let live: Vec<PlanSlot> = self.plans.keys().copied().filter(|slot| self.is_live(*slot)).collect();
+        if now >= until {
+            for slot in &live {
+                self.core.on_event(Event::Cancel { slot: *slot }, now);
+            }
+        }
+        live.is_empty()
+    }
+
+    fn is_live(&self, slot: PlanSlot) -> bool {
+        let ended = self.plans.get(&slot).is_some_and(|plan| plan.report.is_some() || plan.context.is_none());
+        !ended
+    }
+
+    async fn stop(mut self) {
+        self.supervisor.shutdown().await;
+        // Whatever was handed over still commits: the threads end when their queues are empty.
+        for (_, open) in self.stores.drain() {
+            open.thread.close();
+        }
+        let now = self.now();
+        if let Some(file) = &mut self.budgets {
+            for (key, held) in self.core.budgets().give_back(now) {
+                if let Err(error) = file.give_back(&key, &held, now) {
+                    tracing::warn!(%error, "cannot give a budget back; it counts as used for one window");
+                }
+            }
+        }
+        if let Some(reply) = self.shutting_down.take() {
+            // Whoever asked may have given up waiting.
+            let _ = reply.send(());
+        }
+    }
+}

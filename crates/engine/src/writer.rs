@@ -1,0 +1,167 @@
+//! The thread that owns a store. It takes whatever has queued while the last transaction was
+//! syncing, and commits it as one (group commit).
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use entities::{
+    BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, ResumeMode, RunId, SpecIndex, Store,
+    StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::core::{PlanSlot, StoreSlot};
+
+/// What a store is asked.
+pub(crate) enum ToStore {
+    /// Begin or resume a plan's run.
+    Begin(Box<Begin>),
+    /// Write entries, in this order, after all that was asked before.
+    Write(Vec<Entry>),
+    /// Read open tasks.
+    Load { slot: PlanSlot, run: RunId, spec: SpecIndex, after: TaskId, limit: usize, chains: bool },
+}
+
+/// [`BeginRequest`], owned.
+pub(crate) struct Begin {
+    pub(crate) slot: PlanSlot,
+    pub(crate) plan: Arc<SyncPlan>,
+    pub(crate) specs: Vec<SpecIndex>,
+    pub(crate) resume: ResumeMode,
+    pub(crate) full_refresh: bool,
+    pub(crate) frozen: Frozen,
+    pub(crate) now: Moment,
+}
+
+/// What a store answers.
+pub(crate) enum FromStore {
+    /// It is open, or cannot be opened.
+    Opened(Result<(), StoreError>),
+    /// A run has begun, or cannot.
+    Begun { slot: PlanSlot, begun: Result<Begun, StoreError> },
+    /// The oldest entries have committed.
+    Committed(Vec<Committed>),
+    /// Open tasks, and what their chains have asked for.
+    Loaded { slot: PlanSlot, spec: SpecIndex, tasks: Vec<Task>, chains: Vec<(TaskId, Vec<Position>)> },
+    /// It cannot go on; nothing more will commit.
+    Broken(StoreError),
+}
+
+/// The other end of a store's thread. Dropping it lets the thread finish what it was asked.
+pub(crate) struct StoreThread {
+    requests: Option<Sender<ToStore>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StoreThread {
+    /// Starts a thread that opens the store and serves it until this handle is closed.
+    pub(crate) fn spawn(
+        slot: StoreSlot,
+        target: StoreTarget,
+        opener: Arc<dyn StoreOpener>,
+        answers: UnboundedSender<(StoreSlot, FromStore)>,
+    ) -> std::io::Result<StoreThread> {
+        let (requests, inbox) = channel();
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            // An answer that nobody takes means that the engine is gone: the thread ends with it.
+            let answer = |message| answers.send((slot, message)).is_ok();
+            match opener.open(&target) {
+                Ok(store) => {
+                    if answer(FromStore::Opened(Ok(()))) {
+                        serve(store, &inbox, answer);
+                    }
+                }
+                Err(error) => {
+                    answer(FromStore::Opened(Err(error)));
+                }
+            }
+        })?;
+        Ok(StoreThread { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Asks something. A store that has ended says so by itself, so nothing is reported here.
+    pub(crate) fn ask(&self, request: ToStore) {
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(request);
+        }
+    }
+
+    /// Lets the store finish what it was asked, and closes it.
+    pub(crate) fn close(mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(FromStore) -> bool) {
+    let mut put_off: Option<ToStore> = None;
+    while let Some(request) = put_off.take().or_else(|| inbox.recv().ok()) {
+        let message = match request {
+            ToStore::Begin(begin) => {
+                FromStore::Begun { slot: begin.slot, begun: run_begin(store.as_mut(), &begin) }
+            }
+            ToStore::Write(mut entries) => {
+                loop {
+                    match inbox.try_recv() {
+                        Ok(ToStore::Write(more)) => entries.extend(more),
+                        Ok(other) => break put_off = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                match store.commit(entries) {
+                    Ok(results) => FromStore::Committed(results),
+                    Err(error) => {
+                        answer(FromStore::Broken(error));
+                        return;
+                    }
+                }
+            }
+            ToStore::Load { slot, run, spec, after, limit, chains } => {
+                match load(store.as_mut(), run, spec, after, limit, chains) {
+                    Ok((tasks, chains)) => FromStore::Loaded { slot, spec, tasks, chains },
+                    Err(error) => {
+                        answer(FromStore::Broken(error));
+                        return;
+                    }
+                }
+            }
+        };
+        if !answer(message) {
+            return;
+        }
+    }
+}
+
+fn run_begin(store: &mut dyn Store, begin: &Begin) -> Result<Begun, StoreError> {
+    store.begin(&BeginRequest {
+        plan: &begin.plan,
+        specs: begin.specs.clone(),
+        resume: begin.resume,
+        full_refresh: begin.full_refresh,
+        frozen: begin.frozen.clone(),
+        now: begin.now,
+    })
+}
+
+type Loaded = (Vec<Task>, Vec<(TaskId, Vec<Position>)>);
+
+fn load(
+    store: &mut dyn Store,
+    run: RunId,
+    spec: SpecIndex,
+    after: TaskId,
+    limit: usize,
+    with_chains: bool,
+) -> Result<Loaded, StoreError> {
+    let tasks = store.open_tasks(run, spec, after, limit)?;
+    let mut chains = Vec::new();
+    if with_chains {
+        for task in tasks.iter().filter(|task| task.page.number > 1) {
+            chains.push((task.chain, store.chain_positions(run, task.chain)?));
+        }
+    }
+    Ok((tasks, chains))
+}

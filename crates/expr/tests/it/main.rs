@@ -1,0 +1,7 @@
+//! What templates and jq give, table by table, and properties over generated ones.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod jq;
+mod properties;
+mod templates;

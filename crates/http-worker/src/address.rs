@@ -1,0 +1,222 @@
+//! From `base_url` and a path to the URL of a request, which never leaves the origin of `base_url`.
+
+use std::fmt::Write as _;
+
+use entities::{Failure, Place};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use crate::template::wrong;
+
+/// Everything but what RFC 3986 calls unreserved. A space becomes `%20`, which every server reads,
+/// and not `+`, which only form decoders do.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A `base_url`, resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    /// Scheme, host, port and path.
+    pub(crate) url: Url,
+    /// The same as text, without a slash at its end.
+    base: String,
+    /// As people wrote it: `sandbox://market` instead of the port of today.
+    pub(crate) shown: String,
+    /// It is the practice API inside this process.
+    pub(crate) sandbox: bool,
+}
+
+impl Address {
+    /// Reads a rendered `base_url`.
+    pub(crate) fn parse(text: &str, sandbox_origin: Option<&str>, at: Place) -> Result<Address, Failure> {
+        if let Some(rest) = text.strip_prefix("sandbox://") {
+            let origin = sandbox_origin
+                .ok_or_else(|| wrong("there is no sandbox here: `base_url` cannot be `sandbox://…`", at))?;
+            let url = sandbox_url(rest, origin);
+            let name = rest.split(['?', '/']).next().unwrap_or(rest);
+            return Address::of(&url, format!("sandbox://{name}"), true, at);
+        }
+        Address::of(text, text.trim_end_matches('/').to_owned(), false, at)
+    }
+
+    fn of(text: &str, shown: String, sandbox: bool, at: Place) -> Result<Address, Failure> {
+        let url = Url::parse(text).map_err(|error| {
+            wrong(format!("`base_url` is not a URL: {error}"), at).help("write it as https://api.example.com")
+        })?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(wrong("`base_url` is neither http:// nor https://", at));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("`base_url` holds a user name or password", at)
+                .help("move them to auth = { basic = { user = …, password = … } }"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("`base_url` holds a query or fragment", at)
+                .help("move parameters to `query` of the endpoint"));
+        }
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Address { url, base, shown, sandbox })
+    }
+
+    /// The URL text of a path below the base, without a query. An absolute URL is taken if it has
+    /// the same origin.
+    pub(crate) fn join(&self, path: &str, at: Place) -> Result<String, Failure> {
+        let mut text = String::with_capacity(self.base.len() + path.len() + 64);
+        if path.starts_with("http://") || path.starts_with("https://") {
+            let absolute =
+                Url::parse(path).map_err(|error| wrong(format!("the path is not a URL: {error}"), at))?;
+            if !same_origin(&absolute, &self.url) {
+                return Err(wrong(
+                    format!("the path leads to {}, the endpoint is {}", origin(&absolute), origin(&self.url)),
+                    at,
+                )
+                .help("make it an endpoint of its own: credentials stay with their origin"));
+            }
+            encode_path(path, &mut text);
+            return Ok(text);
+        }
+        text.push_str(&self.base);
+        if !path.is_empty() && !path.starts_with('/') {
+            // Also what keeps `@evil.example` from becoming the host.
+            text.push('/');
+        }
+        encode_path(path, &mut text);
+        Ok(text)
+    }
+
+    /// A URL given relative to the origin, or absolute with the same origin.
+    pub(crate) fn resolve(&self, text: &str) -> Option<Url> {
+        let mut url = self.url.join(text).ok()?;
+        url.set_fragment(None);
+        let plain = url.username().is_empty() && url.password().is_none();
+        (plain && same_origin(&url, &self.url)).then_some(url)
+    }
+}
+
+/// `market/v1?records=2000&errors=5` → `ORIGIN/market;records=2000;errors=5/v1`: options are part of
+/// the path, so that every request below it carries them.
+fn sandbox_url(rest: &str, origin: &str) -> String {
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let (name, path) = place.split_once('/').unwrap_or((place, ""));
+    let mut url = format!("{}/{name}", origin.trim_end_matches('/'));
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        url.push(';');
+        url.push_str(option);
+    }
+    if !path.is_empty() {
+        url.push('/');
+        url.push_str(path);
+    }
+    url
+}
+
+/// Same scheme, host and port: the only boundary credentials know.
+pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host_str() == b.host_str()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// `https://host:port`, for people.
+pub(crate) fn origin(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("?");
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
+}
+
+/// Appends `name=value`, percent-encoded.
+pub(crate) fn push_pair(out: &mut String, name: &str, value: &str) {
+    let _ = write!(out, "{}={}", utf8_percent_encode(name, VALUE), utf8_percent_encode(value, VALUE));
+}
+
+/// A value as it would stand in a query.
+pub(crate) fn encode_value(value: &str) -> String {
+    utf8_percent_encode(value, VALUE).to_string()
+}
+
+/// Appends a path; what may not stand in one is percent-encoded, `?` and `#` included. What is
+/// percent-encoded already stays as it is.
+pub(crate) fn encode_path(path: &str, out: &mut String) {
+    encode(path, b"\"#<>?`{}|^\\", out);
+}
+
+/// Appends a query string that is written out in a path.
+pub(crate) fn encode_query(query: &str, out: &mut String) {
+    encode(query, b"\"#<>`{}|^\\", out);
+}
+
+fn encode(text: &str, illegal: &[u8], out: &mut String) {
+    let bytes = text.as_bytes();
+    for (index, byte) in bytes.iter().copied().enumerate() {
+        let stray = byte == b'%'
+            && !(bytes.get(index + 1).is_some_and(u8::is_ascii_hexdigit)
+                && bytes.get(index + 2).is_some_and(u8::is_ascii_hexdigit));
+        if byte.is_ascii_graphic() && !illegal.contains(&byte) && !stray {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_base() {
+        for (base, path, expected) in [
+            ("https://a.example", "/x", Some("https://a.example/x")),
+            ("https://a.example/v1/", "/x y", Some("https://a.example/v1/x%20y")),
+            ("https://a.example/v1", "x?y#z", Some("https://a.example/v1/x%3Fy%23z")),
+            ("https://a.example", "/50%/%2F", Some("https://a.example/50%25/%2F")),
+            ("https://a.example", "/é", Some("https://a.example/%C3%A9")),
+            ("https://a.example", "@evil.example/x", Some("https://a.example/@evil.example/x")),
+            ("https://a.example", ".evil.example/x", Some("https://a.example/.evil.example/x")),
+            ("https://a.example", "//evil.example/x", Some("https://a.example//evil.example/x")),
+            ("https://a.example", "\\\\evil.example", Some("https://a.example/%5C%5Cevil.example")),
+            ("https://a.example", "", Some("https://a.example")),
+            ("https://a.example", "https://a.example:443/z", Some("https://a.example:443/z")),
+            ("https://a.example", "http://a.example/z", None),
+            ("https://a.example", "https://b.example/z", None),
+            (
+                "sandbox://market?records=5&errors=1",
+                "/bars",
+                Some("http://127.0.0.1:9/market;records=5;errors=1/bars"),
+            ),
+            ("sandbox://market/v1", "/bars", Some("http://127.0.0.1:9/market/v1/bars")),
+        ] {
+            let address = Address::parse(base, Some("http://127.0.0.1:9"), Place::default()).unwrap();
+            let joined = address.join(path, Place::default());
+            assert_eq!(joined.as_deref().ok(), expected, "{base} {path}");
+            if let Ok(text) = joined {
+                assert!(same_origin(&Url::parse(&text).unwrap(), &address.url), "{base} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn bases_that_are_none() {
+        for base in
+            ["", "api.example.com", "ftp://x", "https://u:p@x", "https://x?k=1", "https://", "sandbox://m"]
+        {
+            assert!(Address::parse(base, None, Place::default()).is_err(), "{base}");
+        }
+    }
+
+    #[test]
+    fn next_urls_keep_the_origin() {
+        let address = Address::parse("https://a.example/v1", None, Place::default()).unwrap();
+        for (text, expected) in [
+            ("/v1/x?page=2", Some("https://a.example/v1/x?page=2")),
+            ("https://a.example/y#f", Some("https://a.example/y")),
+            ("//b.example/y", None),
+            ("https://u:p@a.example/y", None),
+            ("http://a.example/y", None),
+            ("https://a.example:444/y", None),
+        ] {
+            assert_eq!(address.resolve(text).as_ref().map(Url::as_str), expected, "{text}");
+        }
+    }
+}

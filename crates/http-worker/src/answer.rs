@@ -1,0 +1,23 @@
+//! A complete answer, as the transport half hands it to the reading half.
+//!
+//! It is not what came over the wire: redirects are gone, the body is whole and decompressed.
+
+use bytes::Bytes;
+use entities::Moment;
+use http::HeaderMap;
+use url::Url;
+
+/// One complete answer to one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The status; never a redirect that was to be followed.
+    pub(crate) status: u16,
+    /// The headers as received.
+    pub(crate) headers: HeaderMap,
+    /// The whole body, decompressed.
+    pub(crate) body: Bytes,
+    /// The URL of the request, with secrets in it: never shown, never stored.
+    pub(crate) url: Url,
+    /// When the answer's head came.
+    pub(crate) received: Moment,
+}

@@ -1,0 +1,330 @@
+//! Builds a [`RecordBatch`] row by row, from JSON text or from values.
+//!
+//! Records of one answer look alike, so the column of a record's n-th field is guessed to be that of
+//! the n-th field of the record before, and only a wrong guess costs a look-up.
+//! A field's name is taken as it is, the empty one too; naming it for a database is the store's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use entities::{Cell, RecordBatch, Span};
+use serde_json::Value;
+
+use super::Trouble;
+use super::number::{self, Number};
+use super::scanner::{Scanner, compact, unescape};
+
+/// Column of records that are single values.
+const VALUE: &str = "value";
+
+/// Cells of one batch at most, whatever its size: different fields in every record would else
+/// make a small answer fill the memory.
+const MOST_CELLS: usize = 1 << 24;
+
+/// A batch in the making.
+pub(super) struct Rows {
+    columns: Vec<Arc<str>>,
+    index: HashMap<Arc<str>, usize>,
+    /// The columns of the fields of the record before, in their order.
+    order: Vec<usize>,
+    cells: Vec<Cell>,
+    /// Cells from one row to the next; at least as many as there are columns.
+    stride: usize,
+    rows: usize,
+    /// The row in the making.
+    row: Vec<Cell>,
+    text: String,
+    most_cells: usize,
+}
+
+impl Rows {
+    /// For an answer of `bytes` bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        Rows {
+            columns: Vec::new(),
+            index: HashMap::new(),
+            order: Vec::new(),
+            cells: Vec::new(),
+            stride: 0,
+            rows: 0,
+            row: Vec::new(),
+            text: String::with_capacity(bytes / 2),
+            most_cells: bytes.max(MOST_CELLS),
+        }
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Takes back every record behind the first `rows`.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        self.rows = rows;
+        self.cells.truncate(rows * self.stride);
+    }
+
+    /// The next value of the text as a record.
+    #[inline]
+    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+        match scanner.peek() {
+            b'{' => self.read_object(scanner),
+            b'[' => Err(Trouble::Unnamed),
+            _ => {
+                self.begin();
+                let cell = self.cell(scanner)?;
+                let column = self.column(VALUE, 0);
+                self.set(column, cell);
+                self.end()
+            }
+        }
+    }
+
+    /// The next value of the text as a record without names; [`name`](Self::name) gives them.
+    #[inline]
+    pub(super) fn read_array(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+        if scanner.peek() != b'[' {
+            return Err(scanner.trouble("expected a record that is an array, since there are `columns`"));
+        }
+        self.begin();
+        let mut width = 0;
+        let mut more = scanner.enter(b']')?;
+        while more {
+            let cell = self.cell(scanner)?;
+            if width == self.columns.len() {
+                self.columns.push(Arc::from(""));
+                self.row.push(Cell::Null);
+            }
+            self.set(width, cell);
+            width += 1;
+            more = scanner.more(b']')?;
+        }
+        if width != self.columns.len() || (self.rows > 0 && width != self.stride) {
+            let first = if self.rows == 0 { width } else { self.stride };
+            return Err(Trouble::Uneven { record: self.rows + 1, values: width, columns: first });
+        }
+        self.end()
+    }
+
+    /// Names the columns of records that were read without.
+    pub(super) fn name(&mut self, names: &[String]) -> Result<(), Trouble> {
+        if self.rows == 0 {
+            self.columns.clear();
+        } else if names.len() != self.columns.len() {
+            return Err(Trouble::Uneven { record: 1, values: self.columns.len(), columns: names.len() });
+        }
+        if self.rows > 0 {
+            self.columns = names.iter().map(|name| Arc::from(name.as_str())).collect();
+        }
+        Ok(())
+    }
+
+    fn read_object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+        self.begin();
+        let mut nth = 0;
+        let mut more = scanner.enter(b'}')?;
+        while more {
+            let key = scanner.key()?;
+            let column = if key.escaped { self.column(&key.text(), nth) } else { self.column(key.raw, nth) };
+            let cell = self.cell(scanner)?;
+            self.set(column, cell);
+            nth += 1;
+            more = scanner.more(b'}')?;
+        }
+        self.end()
+    }
+
+    /// A value as a record. An array has been zipped with its names before.
+    pub(super) fn push(&mut self, record: &Value) -> Result<(), Trouble> {
+        self.begin();
+        match record {
+            Value::Object(fields) => {
+                for (nth, (name, value)) in fields.iter().enumerate() {
+                    let column = self.column(name, nth);
+                    let cell = cell_of(value, &mut self.text)?;
+                    self.set(column, cell);
+                }
+            }
+            Value::Array(_) => return Err(Trouble::Unnamed),
+            value => {
+                let column = self.column(VALUE, 0);
+                let cell = cell_of(value, &mut self.text)?;
+                self.set(column, cell);
+            }
+        }
+        self.end()
+    }
+
+    /// The batch.
+    pub(super) fn finish(mut self) -> RecordBatch {
+        let width = self.columns.len();
+        if self.stride != width && self.rows > 0 {
+            self.restride(width);
+        }
+        RecordBatch { columns: self.columns, rows: self.rows, cells: self.cells, text: self.text }
+    }
+
+    #[inline]
+    fn begin(&mut self) {
+        self.row.clear();
+        self.row.resize(self.columns.len(), Cell::Null);
+    }
+
+    #[inline]
+    fn set(&mut self, column: usize, cell: Cell) {
+        if let Some(place) = self.row.get_mut(column) {
+            *place = cell;
+        }
+    }
+
+    #[inline]
+    fn column(&mut self, name: &str, nth: usize) -> usize {
+        if let Some(&guess) = self.order.get(nth)
+            && self.columns.get(guess).is_some_and(|column| **column == *name)
+        {
+            return guess;
+        }
+        self.look_up(name, nth)
+    }
+
+    #[cold]
+    fn look_up(&mut self, name: &str, nth: usize) -> usize {
+        let column = match self.index.get(name) {
+            Some(&column) => column,
+            None => {
+                let column = self.columns.len();
+                let name: Arc<str> = Arc::from(name);
+                self.columns.push(Arc::clone(&name));
+                self.index.insert(name, column);
+                self.row.push(Cell::Null);
+                column
+            }
+        };
+        match self.order.get_mut(nth) {
+            Some(place) => *place = column,
+            None => self.order.push(column),
+        }
+        column
+    }
+
+    #[inline]
+    fn end(&mut self) -> Result<(), Trouble> {
+        if self.columns.len() > self.stride {
+            // Grows in steps, so that a new field in every record does not move every row each time.
+            let stride =
+                if self.rows == 0 { self.columns.len() } else { self.columns.len().max(self.stride * 3 / 2) };
+            self.within(stride, self.rows)?;
+            self.restride(stride);
+        }
+        self.within(self.stride, self.rows + 1)?;
+        self.cells.extend_from_slice(&self.row);
+        self.rows += 1;
+        self.cells.resize(self.rows * self.stride, Cell::Null);
+        Ok(())
+    }
+
+    fn within(&self, stride: usize, rows: usize) -> Result<(), Trouble> {
+        if stride.saturating_mul(rows) > self.most_cells {
+            return Err(Trouble::TooWide { records: rows, fields: self.columns.len() });
+        }
+        Ok(())
+    }
+
+    fn restride(&mut self, stride: usize) {
+        if self.rows > 0 && self.stride > 0 {
+            let mut cells = Vec::with_capacity(self.rows * stride);
+            for row in self.cells.chunks_exact(self.stride) {
+                cells.extend_from_slice(&row[..stride.min(row.len())]);
+                cells.resize(cells.len().next_multiple_of(stride.max(1)), Cell::Null);
+            }
+            self.cells = cells;
+        } else {
+            self.cells.resize(self.rows * stride, Cell::Null);
+        }
+        self.stride = stride;
+    }
+
+    #[inline]
+    fn cell(&mut self, scanner: &mut Scanner<'_>) -> Result<Cell, Trouble> {
+        Ok(match scanner.peek() {
+            b'"' => {
+                let string = scanner.string()?;
+                let start = self.text.len();
+                if string.escaped {
+                    unescape(string.raw, &mut self.text);
+                } else {
+                    self.text.push_str(string.raw);
+                }
+                Cell::Text(span_from(start, &self.text)?)
+            }
+            b'{' | b'[' => {
+                let (range, spaced) = scanner.skip_noting_space()?;
+                let start = self.text.len();
+                if spaced {
+                    compact(scanner.slice(range), &mut self.text);
+                } else {
+                    self.text.push_str(scanner.slice(range));
+                }
+                Cell::Json(span_from(start, &self.text)?)
+            }
+            b'n' => {
+                scanner.word("null")?;
+                Cell::Null
+            }
+            b't' => {
+                scanner.word("true")?;
+                Cell::Bool(true)
+            }
+            b'f' => {
+                scanner.word("false")?;
+                Cell::Bool(false)
+            }
+            _ => {
+                let (number, _) = number::read(scanner)?;
+                number_cell(number, &mut self.text)?
+            }
+        })
+    }
+}
+
+/// A value as a cell, its text appended to `text`.
+pub(in crate::reading) fn cell_of(value: &Value, text: &mut String) -> Result<Cell, Trouble> {
+    let start = text.len();
+    Ok(match value {
+        Value::Null => Cell::Null,
+        Value::Bool(value) => Cell::Bool(*value),
+        Value::Number(value) => {
+            let digits = value.to_string();
+            number_cell(number::of(&digits).unwrap_or(Number::Digits(&digits)), text)?
+        }
+        Value::String(value) => {
+            text.push_str(value);
+            Cell::Text(span_from(start, text)?)
+        }
+        value => {
+            text.push_str(&value.to_string());
+            Cell::Json(span_from(start, text)?)
+        }
+    })
+}
+
+#[inline]
+fn number_cell(number: Number<'_>, text: &mut String) -> Result<Cell, Trouble> {
+    Ok(match number {
+        Number::Int(value) => Cell::Int(value),
+        Number::Float(value) => Cell::Float(value),
+        Number::Digits(digits) => {
+            let start = text.len();
+            text.push_str(digits);
+            Cell::Number(span_from(start, text)?)
+        }
+    })
+}
+
+#[inline]
+fn span_from(start: usize, text: &str) -> Result<Span, Trouble> {
+    match (u32::try_from(text.len()), u32::try_from(start)) {
+        (Ok(end), Ok(start)) => Ok(Span { start, len: end - start }),
+        _ => Err(Trouble::TooLong),
+    }
+}

@@ -1,0 +1,300 @@
+//! Reads JSON text left to right (RFC 8259), without building anything.
+//!
+//! Strict in syntax; lenient in one point, lone surrogates, which [`unescape`] replaces. It never
+//! looks at a byte twice and never recurses deeper than [`MAX_DEPTH`].
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::Trouble;
+
+/// Arrays and objects within each other at most, the root included.
+const MAX_DEPTH: u32 = 128;
+
+/// A place in JSON text.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+    /// Whitespace was skipped since this was last set to `false`.
+    spaced: bool,
+}
+
+/// A string between its quotes, still escaped.
+#[derive(Clone, Copy)]
+pub(super) struct RawString<'a> {
+    pub(super) raw: &'a str,
+    pub(super) escaped: bool,
+}
+
+impl<'a> RawString<'a> {
+    /// What it says.
+    pub(super) fn text(self) -> Cow<'a, str> {
+        if self.escaped {
+            let mut out = String::with_capacity(self.raw.len());
+            unescape(self.raw, &mut out);
+            Cow::Owned(out)
+        } else {
+            Cow::Borrowed(self.raw)
+        }
+    }
+}
+
+impl<'a> Scanner<'a> {
+    /// At the start of `text`.
+    pub(super) fn new(text: &'a str) -> Self {
+        Scanner { text, at: 0, depth: 0, spaced: false }
+    }
+
+    /// The byte offset reached.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text of a range of offsets.
+    pub(super) fn slice(&self, range: Range<usize>) -> &'a str {
+        &self.text[range]
+    }
+
+    /// The first byte of the next token, not consumed; 0 at the end.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.at) {
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return byte;
+            }
+            self.spaced = true;
+            self.at += 1;
+        }
+        0
+    }
+
+    /// The end of the text, but for whitespace.
+    pub(super) fn end(&mut self) -> Result<(), Trouble> {
+        self.peek();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.trouble("something follows the value")) }
+    }
+
+    /// `[` or `{` was seen: goes in. False if it is empty (then it is already left again).
+    #[inline]
+    pub(super) fn enter(&mut self, close: u8) -> Result<bool, Trouble> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.trouble("more than 128 arrays and objects within each other"));
+        }
+        self.at += 1;
+        if self.peek() == close {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// After an element: true at a comma, false at the closing bracket, which it leaves.
+    #[inline]
+    pub(super) fn more(&mut self, close: u8) -> Result<bool, Trouble> {
+        match self.peek() {
+            b',' => {
+                self.at += 1;
+                Ok(true)
+            }
+            byte if byte == close => {
+                self.at += 1;
+                self.depth -= 1;
+                Ok(false)
+            }
+            0 if self.at == self.text.len() => Err(self.trouble("the text ends early")),
+            _ if close == b']' => Err(self.trouble("expected `,` or `]`")),
+            _ => Err(self.trouble("expected `,` or `}`")),
+        }
+    }
+
+    /// A member's key and its colon.
+    #[inline]
+    pub(super) fn key(&mut self) -> Result<RawString<'a>, Trouble> {
+        if self.peek() != b'"' {
+            return Err(self.trouble("expected a key in double quotes"));
+        }
+        let key = self.string()?;
+        if self.peek() != b':' {
+            return Err(self.trouble("expected `:`"));
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// A string; the next byte is its quote.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<RawString<'a>, Trouble> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let mut at = start;
+        let mut escaped = false;
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    at = escape_end(bytes, at).ok_or_else(|| Trouble::syntax(at, "not an escape"))?;
+                }
+                Some(0..0x20) => return Err(Trouble::syntax(at, "a control character in a string")),
+                Some(_) => at += 1,
+                None => return Err(Trouble::syntax(at, "the text ends within a string")),
+            }
+        }
+        self.at = at + 1;
+        Ok(RawString { raw: &self.text[start..at], escaped })
+    }
+
+    /// `true`, `false` or `null`: the next byte is the word's first.
+    #[inline]
+    pub(super) fn word(&mut self, word: &'static str) -> Result<(), Trouble> {
+        if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            Err(self.trouble("expected a value"))
+        }
+    }
+
+    /// The bytes not yet read.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    /// Takes `len` bytes, which must end on a character's end.
+    #[inline]
+    pub(super) fn take(&mut self, len: usize) -> &'a str {
+        let taken = &self.text[self.at..self.at + len];
+        self.at += len;
+        taken
+    }
+
+    /// Skips a value; where it stood.
+    pub(super) fn skip(&mut self) -> Result<Range<usize>, Trouble> {
+        let first = self.peek();
+        let start = self.at;
+        match first {
+            b'"' => {
+                self.string()?;
+            }
+            b'{' => {
+                let mut more = self.enter(b'}')?;
+                while more {
+                    self.key()?;
+                    self.skip()?;
+                    more = self.more(b'}')?;
+                }
+            }
+            b'[' => {
+                let mut more = self.enter(b']')?;
+                while more {
+                    self.skip()?;
+                    more = self.more(b']')?;
+                }
+            }
+            b't' => self.word("true")?,
+            b'f' => self.word("false")?,
+            b'n' => self.word("null")?,
+            _ => {
+                super::number::read(self)?;
+            }
+        }
+        Ok(start..self.at)
+    }
+
+    /// Skips a value; where it stood, and whether there was whitespace in it.
+    pub(super) fn skip_noting_space(&mut self) -> Result<(Range<usize>, bool), Trouble> {
+        self.peek();
+        self.spaced = false;
+        let range = self.skip()?;
+        Ok((range, self.spaced))
+    }
+
+    /// What is wrong here.
+    pub(super) fn trouble(&self, why: &'static str) -> Trouble {
+        if self.at >= self.text.len() {
+            return Trouble::syntax(self.text.len(), "the text ends early");
+        }
+        Trouble::syntax(self.at, why)
+    }
+}
+
+/// The offset behind the escape whose backslash is at `at`.
+fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+        b'u' => bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit).then_some(at + 6),
+        _ => None,
+    }
+}
+
+/// Appends what an escaped string, checked by the scanner, says. Surrogate pairs are joined, lone
+/// surrogates become U+FFFD.
+pub(super) fn unescape(raw: &str, out: &mut String) {
+    let mut rest = raw;
+    while let Some(backslash) = rest.find('\\') {
+        out.push_str(&rest[..backslash]);
+        let kind = rest.as_bytes().get(backslash + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(backslash + 2..).unwrap_or("");
+        out.push(match kind {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let (unit, behind) = code_unit(rest);
+                rest = behind;
+                match unit {
+                    0xD800..0xDC00 => match rest.strip_prefix("\\u").map(code_unit) {
+                        Some((low @ 0xDC00..0xE000, behind)) => {
+                            rest = behind;
+                            let joined = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+                            char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER)
+                        }
+                        _ => char::REPLACEMENT_CHARACTER,
+                    },
+                    _ => char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                }
+            }
+            other => char::from(other),
+        });
+    }
+    out.push_str(rest);
+}
+
+fn code_unit(text: &str) -> (u32, &str) {
+    match (text.get(..4), text.get(4..)) {
+        (Some(digits), Some(rest)) => (u32::from_str_radix(digits, 16).unwrap_or(0xFFFD), rest),
+        _ => (0xFFFD, ""),
+    }
+}
+
+/// Appends JSON text, checked by the scanner, without the whitespace between its tokens.
+pub(super) fn compact(json: &str, out: &mut String) {
+    let bytes = json.as_bytes();
+    let mut start = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                out.push_str(&json[start..at]);
+                at += 1;
+                start = at;
+            }
+            _ => at += 1,
+        }
+    }
+    out.push_str(json.get(start..).unwrap_or(""));
+}

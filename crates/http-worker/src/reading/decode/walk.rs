@@ -1,0 +1,255 @@
+//! The fast path: one pass over the text, from the root to the records and on to the end.
+//!
+//! Records go straight into rows. Of the objects on the way every other member is only skipped, but
+//! noted in an [`Outline`], so that the paths to a next token, a total or column names are looked up
+//! without a second pass.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use expr::{PlainPath, Segment};
+use serde_json::Value;
+
+use super::path::lacking;
+use super::rows::Rows;
+use super::scanner::Scanner;
+use super::{Trouble, path, tree};
+
+/// What one pass found.
+pub(super) struct Walked<'a> {
+    pub(super) rows: Rows,
+    pub(super) outline: Outline<'a>,
+    /// The text from the first record to the last, empty if there is none.
+    pub(super) records: Range<usize>,
+}
+
+/// Whether a path can be walked in one pass.
+pub(super) fn can_walk(path: &PlainPath) -> bool {
+    path.segments.iter().all(|segment| !matches!(segment, Segment::Index(index) if *index < 0))
+}
+
+/// Reads the records that `path` points at; `arrays`: they are arrays, without names yet.
+pub(super) fn walk<'a>(text: &'a str, path: &PlainPath, arrays: bool) -> Result<Walked<'a>, Trouble> {
+    let mut walker = Walker {
+        path,
+        arrays,
+        rows: Rows::new(text.len()),
+        outline: Outline { text, members: Vec::new(), leading: leading(path), last: None },
+        records: None,
+    };
+    let mut scanner = Scanner::new(text);
+    walker.step(&mut scanner, 0)?;
+    scanner.end()?;
+    Ok(Walked { rows: walker.rows, outline: walker.outline, records: walker.records.unwrap_or(0..0) })
+}
+
+/// How many steps of the path lead through objects, from the root.
+fn leading(path: &PlainPath) -> usize {
+    path.segments.iter().take_while(|segment| matches!(segment, Segment::Field(_))).count()
+}
+
+struct Walker<'a, 'p> {
+    path: &'p PlainPath,
+    arrays: bool,
+    rows: Rows,
+    outline: Outline<'a>,
+    records: Option<Range<usize>>,
+}
+
+impl<'a> Walker<'a, '_> {
+    fn step(&mut self, scanner: &mut Scanner<'a>, depth: usize) -> Result<(), Trouble> {
+        let path = self.path;
+        let first = scanner.peek();
+        match path.segments.get(depth) {
+            None => self.target(scanner, first),
+            Some(Segment::Field(name)) if first == b'{' => self.field(scanner, depth, name),
+            Some(Segment::Index(index)) if first == b'[' => self.element(scanner, depth, *index),
+            Some(Segment::Each) if first == b'[' || first == b'{' => self.each(scanner, depth, first),
+            Some(_) => {
+                scanner.skip()?;
+                if path.optional { Ok(()) } else { Err(lacking(path, depth, kind_of(first), None)) }
+            }
+        }
+    }
+
+    /// The path's end: an array's elements, else the value itself; null is nothing.
+    fn target(&mut self, scanner: &mut Scanner<'a>, first: u8) -> Result<(), Trouble> {
+        let depth = self.path.segments.len();
+        match first {
+            b'n' => {
+                scanner.word("null")?;
+                if self.path.optional || depth == 0 {
+                    return Ok(());
+                }
+                let whole = path::written(&self.path.segments);
+                Err(Trouble::missing(format!("`{whole}` is null in the answer")))
+            }
+            b'[' if depth == 0 || !matches!(self.path.segments.last(), Some(Segment::Each)) => {
+                let mut more = scanner.enter(b']')?;
+                while more {
+                    self.record(scanner)?;
+                    more = scanner.more(b']')?;
+                }
+                Ok(())
+            }
+            _ => self.record(scanner),
+        }
+    }
+
+    fn field(&mut self, scanner: &mut Scanner<'a>, depth: usize, name: &str) -> Result<(), Trouble> {
+        let noted = depth < self.outline.leading;
+        let mut keys = Vec::new();
+        let mut found = false;
+        let before = (self.rows.len(), self.records.clone());
+        let mut more = scanner.enter(b'}')?;
+        while more {
+            let key = scanner.key()?.text();
+            scanner.peek();
+            let start = scanner.at();
+            if key == name {
+                if found {
+                    // The last of two equal keys counts.
+                    self.rows.truncate(before.0);
+                    self.records.clone_from(&before.1);
+                    self.outline.last = None;
+                    self.outline.members.retain(|member| member.depth <= depth);
+                }
+                found = true;
+                self.step(scanner, depth + 1)?;
+            } else {
+                scanner.skip()?;
+            }
+            if noted {
+                self.outline.members.push(Member { depth, key, value: start..scanner.at() });
+            } else {
+                keys.push(key);
+            }
+            more = scanner.more(b'}')?;
+        }
+        if found || self.path.optional {
+            return Ok(());
+        }
+        let noted =
+            self.outline.members.iter().filter(|member| member.depth == depth).map(|member| &member.key);
+        let keys: Vec<&str> = keys.iter().chain(noted).map(|key| &**key).collect();
+        Err(lacking(self.path, depth, "an object", Some(&keys)))
+    }
+
+    fn element(&mut self, scanner: &mut Scanner<'a>, depth: usize, index: i64) -> Result<(), Trouble> {
+        let mut at = 0;
+        let mut found = false;
+        let mut more = scanner.enter(b']')?;
+        while more {
+            if at == index {
+                found = true;
+                self.step(scanner, depth + 1)?;
+            } else {
+                scanner.skip()?;
+            }
+            at += 1;
+            more = scanner.more(b']')?;
+        }
+        if found || self.path.optional {
+            Ok(())
+        } else {
+            Err(lacking(self.path, depth, &format!("a list of {at}"), None))
+        }
+    }
+
+    fn each(&mut self, scanner: &mut Scanner<'a>, depth: usize, first: u8) -> Result<(), Trouble> {
+        let last = depth + 1 == self.path.segments.len();
+        let close = if first == b'[' { b']' } else { b'}' };
+        let mut more = scanner.enter(close)?;
+        while more {
+            if first == b'{' {
+                scanner.key()?;
+            }
+            if last {
+                self.record(scanner)?;
+            } else {
+                self.step(scanner, depth + 1)?;
+            }
+            more = scanner.more(close)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn record(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Trouble> {
+        scanner.peek();
+        let start = scanner.at();
+        if self.arrays {
+            self.rows.read_array(scanner)?;
+        } else {
+            self.rows.read(scanner)?;
+        }
+        let end = scanner.at();
+        let first = self.records.as_ref().map_or(start, |records| records.start);
+        self.records = Some(first..end);
+        self.outline.last = Some(start..end);
+        Ok(())
+    }
+}
+
+/// Where the members of the objects on the way to the records stand.
+pub(super) struct Outline<'a> {
+    text: &'a str,
+    members: Vec<Member<'a>>,
+    /// Objects on the way: those of depth 0 to `leading` - 1 have their members noted.
+    leading: usize,
+    last: Option<Range<usize>>,
+}
+
+struct Member<'a> {
+    depth: usize,
+    key: Cow<'a, str>,
+    value: Range<usize>,
+}
+
+impl Outline<'_> {
+    /// The outputs of a plain path, as jq has them; `records` is the path of the records.
+    pub(super) fn outputs(&self, wanted: &PlainPath, records: &PlainPath) -> Result<Vec<Value>, Trouble> {
+        let mut value = 0..self.text.len();
+        let mut rest = wanted.segments.as_slice();
+        for depth in 0..self.leading {
+            let Some((Segment::Field(name), behind)) = rest.split_first() else { break };
+            let member =
+                self.members.iter().rev().find(|member| member.depth == depth && member.key == *name);
+            let Some(member) = member else {
+                return path::outputs(rest, wanted.optional, &Value::Object(serde_json::Map::new()));
+            };
+            value = member.value.clone();
+            rest = behind;
+            if !matches!(&records.segments[depth], Segment::Field(on_the_way) if on_the_way == name) {
+                return path::outputs(rest, wanted.optional, &tree::parse(&self.text[value])?);
+            }
+        }
+        // Keyset paging asks for the last record's field: only that record is parsed.
+        let list = self.text[value.clone()].trim_start().starts_with('[');
+        let flat = match &records.segments[self.leading..] {
+            [] => true,
+            [Segment::Each] => true,
+            _ => false,
+        };
+        let on_the_way = wanted.segments.len() - rest.len() == self.leading;
+        if let (Some((Segment::Index(-1), behind)), Some(last)) = (rest.split_first(), &self.last)
+            && list
+            && flat
+            && on_the_way
+        {
+            return path::outputs(behind, wanted.optional, &tree::parse(&self.text[last.clone()])?);
+        }
+        path::outputs(rest, wanted.optional, &tree::parse(&self.text[value])?)
+    }
+}
+
+fn kind_of(first: u8) -> &'static str {
+    match first {
+        b'{' => "an object",
+        b'[' => "a list",
+        b'"' => "a string",
+        b't' | b'f' => "a boolean",
+        b'n' => "null",
+        _ => "a number",
+    }
+}

@@ -1,0 +1,239 @@
+//! From text to plan: the order in which sections are read and checked.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use entities::{Endpoint, PlanName, SourceText, SyncPlan, TaskSpec};
+use toml::de::DeTable;
+
+use crate::check;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::endpoint::endpoint;
+use crate::findings::Findings;
+use crate::fingerprint::fingerprint;
+use crate::item::{Item, not_built};
+use crate::names::Names;
+use crate::reader::Section;
+use crate::secrets::secrets;
+use crate::store::store;
+use crate::task::{Neighbours, is_name, task};
+use crate::vars::vars;
+
+/// The outside world, as far as a plan may ask for it. The command line passes the real one in.
+pub trait Lookup {
+    /// An environment variable.
+    fn env(&self, name: &str) -> Option<String>;
+    /// A file's text, or why it cannot be read; `path` may be relative to the plan's directory.
+    fn file(&self, path: &str) -> Result<String, String>;
+    /// What a command prints, or why it failed; `argv` is the program and its arguments.
+    fn command(&self, argv: &[String]) -> Result<String, String>;
+}
+
+/// A plan that can run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The plan.
+    pub plan: SyncPlan,
+    /// What its author should know all the same, in the order of the text.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a plan. `name` is what its file is called in messages, `overrides` are `--set K=V` in
+/// order (the last of a name wins). Variables take their environment from `lookup`; no secret is
+/// fetched.
+///
+/// # Errors
+/// Everything that is wrong with the plan, at once, in the order of the text; warnings among them.
+pub fn load(
+    name: &str,
+    text: &str,
+    lookup: &dyn Lookup,
+    overrides: &[(String, String)],
+) -> Result<Loaded, Diagnostics> {
+    let source = Arc::new(SourceText { name: name.to_owned(), text: text.to_owned() });
+    let findings = Findings::new(source.clone());
+    let plan = match parse(text, &findings) {
+        Some((span, table)) => read(&findings, &source, span, &table, lookup, overrides),
+        None => None,
+    };
+    let failed = findings.has_errors();
+    let diagnostics = findings.into_diagnostics();
+    match plan {
+        Some(plan) if !failed => Ok(Loaded { plan, warnings: diagnostics.list }),
+        _ => Err(diagnostics),
+    }
+}
+
+fn parse<'t>(text: &'t str, findings: &Findings) -> Option<(Range<usize>, DeTable<'t>)> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    // One mistake breaks what follows it in the line: the first error of a line is the one to read.
+    let mut lines = BTreeSet::new();
+    let mut sorted: Vec<_> =
+        errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
+    sorted.sort_by_key(|(span, _)| span.start);
+    for (span, message) in sorted {
+        if lines.insert(findings.place(span.clone()).line) {
+            let (label, help) = toml_advice(message);
+            findings.push(findings.error("toml", span, message).label(label).help(help));
+        }
+    }
+    // What a broken text seems to say would only bring errors that are none.
+    errors.is_empty().then(|| (document.span(), document.into_inner()))
+}
+
+/// What to say beside an error of the TOML parser.
+fn toml_advice(message: &str) -> (&'static str, &'static str) {
+    if message.starts_with("duplicate key") {
+        ("said before", "keep one of them")
+    } else if message.contains("must be quoted") {
+        ("a bare word", "write it in quotes: \"…\"")
+    } else if message.contains("basic string") || message.contains("literal string") {
+        (
+            "the string does not end properly",
+            "close it with the quote it began with; write `\\\"` and `\\\\` for quotes and backslashes within",
+        )
+    } else if message.contains("array") {
+        ("the list does not end before this", "separate elements with `,` and close the list with `]`")
+    } else if message.contains("inline table") {
+        ("the table does not end before this", "separate entries with `,` and close the table with `}`")
+    } else {
+        ("not TOML", "see https://toml.io for how values, keys and tables are written")
+    }
+}
+
+fn read(
+    findings: &Findings,
+    source: &Arc<SourceText>,
+    span: Range<usize>,
+    table: &DeTable<'_>,
+    lookup: &dyn Lookup,
+    overrides: &[(String, String)],
+) -> Option<SyncPlan> {
+    let start = span.start;
+    let mut root = Section::new(findings, "the plan".to_owned(), start..start, table);
+    let plan_item = section(&mut root, "plan", "[plan]");
+    if plan_item.is_none() {
+        let error = findings.error("missing-section", root.span.clone(), "the plan has no [plan] section");
+        root.missing(&["plan"], error.help("add [plan] with name = \"…\" at the top"));
+    }
+    let (name, description) = plan_item.as_ref().map_or((None, None), head);
+    let vars_item = section(&mut root, "vars", "[vars]");
+    let secrets_item = section(&mut root, "secrets", "[secrets]");
+    let store_item = section(&mut root, "store", "[store]");
+    let endpoints_item = section(&mut root, "endpoints", "[endpoints]");
+    let tasks_item = section(&mut root, "tasks", "[tasks]");
+    if let Some(item) = root.take("schedule") {
+        let instead = "remove it, and start `syncctl run` from cron or a timer for now";
+        not_built(findings, item.key_span.clone(), "[schedule]", Some(instead));
+    }
+    need_one(
+        &mut root,
+        endpoints_item.as_ref(),
+        "endpoints",
+        "endpoint",
+        "[endpoints.api] with base_url = \"https://api.example.com\"",
+    );
+    need_one(&mut root, tasks_item.as_ref(), "tasks", "task", "[tasks.things] with get = \"/things\"");
+    root.finish();
+
+    let declared_vars = vars(findings, vars_item.as_ref(), lookup, overrides);
+    let declared_secrets = secrets(secrets_item.as_ref());
+    let store = store(store_item.as_ref(), name.as_deref().unwrap_or("plan"));
+
+    let endpoint_items = named(endpoints_item.as_ref(), "[endpoints.NAME]");
+    let task_items = named(tasks_item.as_ref(), "[tasks.NAME]");
+    let neighbours = Neighbours {
+        endpoints: endpoint_items.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        tasks: task_items.iter().map(|(name, _)| (*name).to_owned()).collect(),
+    };
+    let endpoints: Vec<Option<Endpoint>> =
+        endpoint_items.iter().map(|(name, item)| endpoint(name, item)).collect();
+    let mut tasks: Vec<Option<TaskSpec>> =
+        task_items.iter().map(|(name, item)| task(name, item, &neighbours)).collect();
+
+    let names = Names::new(findings, &declared_vars, &declared_secrets);
+    for endpoint in endpoints.iter().flatten() {
+        names.endpoint(endpoint);
+    }
+    for task in tasks.iter().flatten() {
+        let parent = task.parent().and_then(|parent| tasks.get(parent.0 as usize)?.as_ref());
+        names.task(task, parent);
+    }
+    check::check(findings, &endpoints, &tasks);
+    if !findings.has_errors() {
+        names.unused();
+    }
+    for task in tasks.iter_mut().flatten() {
+        task.fingerprint = fingerprint(task, &neighbours.tasks);
+    }
+
+    Some(SyncPlan {
+        name: PlanName(name?.into()),
+        description,
+        source: source.clone(),
+        vars: declared_vars.values,
+        secrets: declared_secrets.sources,
+        store,
+        endpoints: endpoints.into_iter().collect::<Option<_>>()?,
+        tasks: tasks.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// A table of the plan's top level, called as its header is written.
+fn section<'a>(root: &mut Section<'a>, key: &'static str, what: &str) -> Option<Item<'a>> {
+    let mut item = root.take(key)?;
+    item.what = what.to_owned();
+    Some(item)
+}
+
+fn named<'a>(item: Option<&Item<'a>>, example: &str) -> Vec<(&'a str, Item<'a>)> {
+    let entries = item.and_then(|item| item.entries(example)).unwrap_or_default();
+    for (name, item) in &entries {
+        if !is_name(name) {
+            item.findings.push(
+                item.findings
+                    .error("bad-name", item.key_span.clone(), format!("`{name}` cannot be a name"))
+                    .label("not a name")
+                    .help("use letters, digits, `_` and `-`"),
+            );
+        }
+    }
+    entries
+}
+
+/// A section of named tables must hold one at least.
+fn need_one(root: &mut Section<'_>, item: Option<&Item<'_>>, key: &'static str, kind: &str, example: &str) {
+    let empty = item.is_none_or(|item| item.get().as_table().is_some_and(|table| table.is_empty()));
+    if empty {
+        let span = item.map_or(root.span.clone(), |item| item.key_span.clone());
+        let error = root.findings.error("missing-section", span, format!("the plan has no {kind}"));
+        root.missing(&[key], error.help(format!("add {example}")));
+    }
+}
+
+/// `[plan]`: name and description.
+fn head(item: &Item<'_>) -> (Option<String>, Option<String>) {
+    let Some(mut section) = item.section("[plan]") else { return (None, None) };
+    let name = section.need("name", "\"my-plan\"");
+    let description = section.take("description").and_then(|item| item.string().map(str::to_owned));
+    section.finish();
+    (name.and_then(|item| plan_name(&item)), description)
+}
+
+fn plan_name(item: &Item<'_>) -> Option<String> {
+    let name = item.string()?;
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if !name.is_empty() && name.len() <= 64 && name.chars().all(good) {
+        return Some(name.to_owned());
+    }
+    let tidy: String = name.to_lowercase().chars().map(|c| if good(c) { c } else { '-' }).take(64).collect();
+    let tidy = tidy.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    let help = if tidy.is_empty() {
+        "use 1 to 64 lower-case letters, digits, `_` and `-`".to_owned()
+    } else {
+        format!("use up to 64 lower-case letters, digits, `_` and `-`: name = \"{tidy}\"")
+    };
+    item.wrong("bad-name", format!("`{name}` cannot be the name of a plan"), "not a plan's name", help);
+    None
+}

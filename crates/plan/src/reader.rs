@@ -1,0 +1,193 @@
+//! Reading a table key by key: every key is taken once, and what is left over is an error with a
+//! "did you mean". This keeps the code of each section a list of its keys.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use crate::diagnostic::Diagnostic;
+use crate::findings::Findings;
+use crate::item::{Item, not_built};
+
+/// A table that is being read.
+#[derive(Debug)]
+pub(crate) struct Section<'a> {
+    pub(crate) findings: &'a Findings,
+    /// For messages: `[tasks.issues]`, `` `paginate` of [tasks.issues] ``.
+    pub(crate) what: String,
+    pub(crate) span: Range<usize>,
+    table: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+    /// Errors about keys that are not there, unless one of them turns out to be misspelt.
+    missing: Vec<(Vec<&'static str>, Diagnostic)>,
+}
+
+impl<'a> Section<'a> {
+    pub(crate) fn new(
+        findings: &'a Findings,
+        what: String,
+        span: Range<usize>,
+        table: &'a DeTable<'a>,
+    ) -> Self {
+        Section { findings, what, span, table, known: Vec::new(), missing: Vec::new() }
+    }
+
+    /// The value of `key`, if the table has it.
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
+        self.known.push(key);
+        self.table.get_key_value(key).map(|(name, value)| Item {
+            findings: self.findings,
+            what: format!("`{key}` of {}", self.what),
+            key_span: name.span(),
+            value,
+        })
+    }
+
+    /// The value of `key`, or an error that shows how it would look.
+    pub(crate) fn need(&mut self, key: &'static str, example: &str) -> Option<Item<'a>> {
+        let item = self.take(key);
+        if item.is_none() {
+            let error = self
+                .findings
+                .error("missing-key", self.span.clone(), format!("{} lacks `{key}`", self.what))
+                .label(format!("`{key}` is missing"))
+                .help(format!("add {key} = {example}"));
+            self.missing(&[key], error);
+        }
+        item
+    }
+
+    /// Whether the table has `key`, without taking it.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// The keys taken so far.
+    pub(crate) fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
+    /// Keys of the format that this version cannot do.
+    pub(crate) fn not_built(&mut self, keys: &[(&'static str, &str)]) {
+        for (key, instead) in keys {
+            if let Some(item) = self.take(key) {
+                let instead = (!instead.is_empty()).then_some(*instead);
+                not_built(self.findings, item.key_span.clone(), &item.what, instead);
+            }
+        }
+    }
+
+    /// An error about missing `keys`, to be reported unless a key was meant to be one of them.
+    pub(crate) fn missing(&mut self, keys: &[&'static str], error: Diagnostic) {
+        self.missing.push((keys.to_vec(), error));
+    }
+
+    /// Reports every key that nobody took, and what is missing. Returns how many nobody took.
+    pub(crate) fn finish(self) -> usize {
+        let mut unknown_keys = 0;
+        let mut meant = Vec::new();
+        for (name, _) in self.table.iter() {
+            let unknown: &str = name.get_ref();
+            if self.known.contains(&unknown) {
+                continue;
+            }
+            unknown_keys += 1;
+            meant.extend(closest(unknown, self.known.iter().copied()));
+            let error = self
+                .findings
+                .error("unknown-key", name.span(), format!("{} has no key `{unknown}`", self.what))
+                .label("unknown key");
+            self.findings.push(error.help(suggest_or_list(
+                unknown,
+                self.known.iter().copied(),
+                "known keys",
+            )));
+        }
+        for (keys, error) in self.missing {
+            if !keys.iter().any(|key| meant.contains(key)) {
+                self.findings.push(error);
+            }
+        }
+        unknown_keys
+    }
+}
+
+/// The entries of a table in the order of the text.
+pub(crate) fn entries<'a>(
+    findings: &'a Findings,
+    what: &str,
+    table: &'a DeTable<'a>,
+) -> Vec<(&'a str, Item<'a>)> {
+    let mut entries: Vec<(&str, Item<'_>)> = table
+        .iter()
+        .map(|(name, value)| {
+            let text: &str = name.get_ref();
+            (text, Item { findings, what: format!("`{text}` of {what}"), key_span: name.span(), value })
+        })
+        .collect();
+    entries.sort_by_key(|(_, item)| (item.key_span.start, item.span().start));
+    entries
+}
+
+/// The candidate that `unknown` was probably meant to be.
+pub(crate) fn closest<'c>(unknown: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let unknown = unknown.to_lowercase();
+    let slips = (unknown.chars().count() / 3).max(1);
+    candidates
+        .map(|candidate| {
+            let lower = candidate.to_lowercase();
+            (strsim::damerau_levenshtein(&unknown, &lower), strsim::jaro_winkler(&unknown, &lower), candidate)
+        })
+        .filter(|(distance, likeness, candidate)| {
+            (*distance <= slips && *distance < candidate.chars().count()) || *likeness >= 0.9
+        })
+        .min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)))
+        .map(|(_, _, candidate)| candidate)
+}
+
+/// "did you mean `x`?", or all there is to choose from.
+pub(crate) fn suggest_or_list<'c>(
+    unknown: &str,
+    candidates: impl Iterator<Item = &'c str> + Clone,
+    title: &str,
+) -> String {
+    if let Some(candidate) = closest(unknown, candidates.clone()) {
+        return format!("did you mean `{candidate}`?");
+    }
+    let list: Vec<String> = candidates.map(|candidate| format!("`{candidate}`")).collect();
+    if list.is_empty() { format!("there are no {title}") } else { format!("{title}: {}", list.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_other_words_are_not() {
+        let words = [
+            "get",
+            "post",
+            "query",
+            "headers",
+            "paginate",
+            "redirects",
+            "records",
+            "columns",
+            "description",
+            "limits",
+        ];
+        let check = |unknown: &str, expected: Option<&str>| {
+            assert_eq!(closest(unknown, words.into_iter()), expected, "{unknown}");
+        };
+        check("gte", Some("get"));
+        check("heders", Some("headers"));
+        check("Headers", Some("headers"));
+        check("pagination", Some("paginate"));
+        check("descripton", Some("description"));
+        check("limit", Some("limits"));
+        check("colour", None);
+        check("retires", None);
+        check("x", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,213 @@
+//! `[secrets]`: where each comes from, and fetching them when a run needs them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use entities::{Secret, SecretSource, Secrets, SyncPlan, TemplateText};
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::Diagnostics;
+use crate::findings::Findings;
+use crate::item::Item;
+use crate::load::Lookup;
+use crate::vars::check_name;
+
+/// What `[secrets]` declares.
+#[derive(Debug, Default)]
+pub(crate) struct DeclaredSecrets {
+    /// Every name, and where it is declared.
+    pub(crate) names: BTreeMap<String, Range<usize>>,
+    /// The sources; a name whose source is wrong is missing here.
+    pub(crate) sources: BTreeMap<String, SecretSource>,
+}
+
+/// Reads `[secrets]`; fetches nothing.
+pub(crate) fn secrets(item: Option<&Item<'_>>) -> DeclaredSecrets {
+    let mut declared = DeclaredSecrets::default();
+    let example = "[secrets] with one `name = { env = \"…\" }` a line";
+    for (name, item) in item.and_then(|item| item.entries(example)).unwrap_or_default() {
+        declared.names.insert(name.to_owned(), item.key_span.clone());
+        check_name("secret", name, &item);
+        if let Some(source) = source(&item) {
+            declared.sources.insert(name.to_owned(), source);
+        }
+    }
+    declared
+}
+
+fn source(item: &Item<'_>) -> Option<SecretSource> {
+    let example = "{ env = \"NAME\" }, { file = \"path\" } or { command = [\"program\", \"argument\"] }";
+    if let DeValue::String(text) = item.get() {
+        if text.contains("{{") {
+            item.wrong(
+                "template-in-secrets",
+                format!("{} is a template, but secrets are not evaluated", item.what),
+                "would not be evaluated",
+                format!("write {example}"),
+            );
+            return None;
+        }
+        item.findings.push(
+            item.findings
+                .error("literal-secret", item.span(), format!("{} is written into the plan", item.what))
+                .warning()
+                .label("whoever reads the plan reads the secret")
+                .help(format!("write {example}")),
+        );
+        return item.template().map(|text: TemplateText| SecretSource::Literal(text));
+    }
+    let mut section = item.section(example)?;
+    let (env, file, command) = (section.take("env"), section.take("file"), section.take("command"));
+    let default = section.take("default");
+    let misspelt = section.finish() > 0;
+    match (env, file, command) {
+        (None, None, None) if misspelt => None,
+        (Some(env), None, None) => {
+            let name = env.string()?;
+            if name.is_empty() || name.contains(['=', '\0']) {
+                env.wrong(
+                    "bad-name",
+                    format!("`{name}` cannot name an environment variable"),
+                    "",
+                    "write its name: { env = \"API_TOKEN\" }",
+                );
+                return None;
+            }
+            let default = match default {
+                Some(default) => Some(default.string()?.to_owned()),
+                None => None,
+            };
+            Some(SecretSource::Env { name: name.to_owned(), default })
+        }
+        (None, file, command) if file.is_some() != command.is_some() => {
+            if let Some(default) = default {
+                default.wrong(
+                    "bad-default",
+                    "`default` goes with `env` only",
+                    "has no meaning here",
+                    "remove it",
+                );
+            }
+            if let Some(file) = file {
+                return Some(SecretSource::File(file.string()?.to_owned()));
+            }
+            let command = command?;
+            if let DeValue::String(line) = command.get() {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let help = format!("write each word by itself: command = {}", serde_json::Value::from(words));
+                command.expected("a list of a program and its arguments", Some(help));
+                return None;
+            }
+            let argv: Vec<String> = command.strings()?.into_iter().map(|(text, _)| text.to_owned()).collect();
+            if argv.is_empty() {
+                command.wrong(
+                    "empty",
+                    "`command` is empty",
+                    "expected a program",
+                    "write command = [\"program\", \"argument\"]",
+                );
+                return None;
+            }
+            Some(SecretSource::Command(argv))
+        }
+        _ => {
+            item.wrong(
+                "secret-source",
+                format!("{} must say exactly one of `env`, `file` and `command`", item.what),
+                "where does it come from?",
+                format!("write {example}"),
+            );
+            None
+        }
+    }
+}
+
+/// Fetches every secret of a plan. Errors point at the plan's line and say what to export.
+///
+/// # Errors
+/// All secrets that cannot be had, at once. No value appears in them.
+pub fn resolve_secrets(plan: &SyncPlan, lookup: &dyn Lookup) -> Result<Secrets, Diagnostics> {
+    let findings = Findings::new(plan.source.clone());
+    let mut secrets = Secrets::default();
+    for (name, source) in &plan.secrets {
+        match fetch(name, source, lookup) {
+            Ok(value) => {
+                secrets.0.insert(name.clone(), Secret::new(value));
+            }
+            Err((message, label, help)) => {
+                let span = declaration(&plan.source.text, name);
+                findings.push(findings.error("secret", span, message).label(label).help(help));
+            }
+        }
+    }
+    if findings.has_errors() { Err(findings.into_diagnostics()) } else { Ok(secrets) }
+}
+
+fn fetch(name: &str, source: &SecretSource, lookup: &dyn Lookup) -> Result<String, (String, String, String)> {
+    let (value, from) = match source {
+        SecretSource::Literal(text) => (text.source.to_string(), "the plan".to_owned()),
+        SecretSource::Env { name: variable, default } => {
+            let value = lookup.env(variable).or_else(|| default.clone()).ok_or_else(|| {
+                (
+                    format!("secret `{name}`: environment variable `{variable}` is not set"),
+                    "not set".to_owned(),
+                    format!("export {variable}=…"),
+                )
+            })?;
+            (value, format!("environment variable `{variable}`"))
+        }
+        SecretSource::File(path) => {
+            let value = lookup.file(path).map_err(|error| {
+                (
+                    format!("secret `{name}`: cannot read `{path}`: {error}"),
+                    "cannot be read".to_owned(),
+                    "create the file, or correct its path".to_owned(),
+                )
+            })?;
+            (without_line_end(value), format!("file `{path}`"))
+        }
+        SecretSource::Command(argv) => {
+            let program = argv.first().map_or("", String::as_str);
+            let value = lookup.command(argv).map_err(|error| {
+                (
+                    format!("secret `{name}`: `{program}` failed: {error}"),
+                    "this command failed".to_owned(),
+                    format!("run it by hand: {}", argv.join(" ")),
+                )
+            })?;
+            (without_line_end(value), format!("`{program}`"))
+        }
+    };
+    if value.is_empty() {
+        return Err((
+            format!("secret `{name}`: {from} gives nothing"),
+            "empty".to_owned(),
+            match source {
+                SecretSource::Env { name, .. } => format!("export {name}=…"),
+                _ => "make it give the secret".to_owned(),
+            },
+        ));
+    }
+    Ok(value)
+}
+
+fn without_line_end(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+/// Where `[secrets].name` stands: the plan keeps no place for it, its text does.
+fn declaration(text: &str, name: &str) -> Range<usize> {
+    DeTable::parse(text)
+        .ok()
+        .and_then(|table| {
+            let secrets = table.get_ref().get("secrets")?.get_ref().as_table()?;
+            Some(secrets.get(name)?.span())
+        })
+        .unwrap_or(0..0)
+}

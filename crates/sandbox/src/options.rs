@@ -1,0 +1,198 @@
+//! The matrix parameters of a first path segment: `/tracker;records=2000;limit=100/s` → dataset and [`Options`].
+
+use std::time::Duration;
+
+use crate::credential::Credential;
+use crate::faults::FaultRates;
+use crate::limiter::{Rate, Window};
+
+/// What the parameters ask for; `routes.md` says what each means.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) records: Option<u64>,
+    pub(crate) symbols: u64,
+    pub(crate) projects: u64,
+    pub(crate) seed: u64,
+    pub(crate) faults: FaultRates,
+    pub(crate) retry_after: Option<u64>,
+    /// Shortest and longest latency.
+    pub(crate) slow: Option<(Duration, Duration)>,
+    pub(crate) limits: Vec<Rate>,
+    pub(crate) window: Window,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) credential: Option<Credential>,
+    pub(crate) token: Option<String>,
+    pub(crate) encoding: Option<String>,
+    pub(crate) pages: u64,
+    pub(crate) size: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            records: None,
+            symbols: 20,
+            projects: 5,
+            seed: 1,
+            faults: FaultRates::default(),
+            retry_after: None,
+            slow: None,
+            limits: Vec::new(),
+            window: Window::Fixed,
+            concurrency: None,
+            credential: None,
+            token: None,
+            encoding: None,
+            pages: 2000,
+            size: 100,
+        }
+    }
+}
+
+/// Splits a path into its first segment (without the leading slash) and the rest (empty, or with its slash).
+/// A slash right after `limit=100` or after a comma-separated rate belongs to the value: without it there is no rate.
+pub(crate) fn split_path(path: &str) -> (&str, &str) {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let mut from = 0;
+    while let Some(slash) = path[from..].find('/').map(|at| at + from) {
+        let parameter = path[..slash].rfind(';').map_or("", |at| &path[at + 1..slash]);
+        let rate = parameter.strip_prefix("limit=").map(|rates| rates.rsplit(',').next().unwrap_or(rates));
+        if !rate.is_some_and(|rate| !rate.is_empty() && rate.bytes().all(|byte| byte.is_ascii_digit())) {
+            return (&path[..slash], &path[slash..]);
+        }
+        from = slash + 1;
+    }
+    (path, "")
+}
+
+/// Reads a first segment. Errors name the parameter and what it accepts.
+pub(crate) fn parse(segment: &str) -> Result<(&str, Options), String> {
+    let mut parts = segment.split(';');
+    let dataset = parts.next().unwrap_or_default();
+    let mut options = Options::default();
+    for part in parts.filter(|part| !part.is_empty()) {
+        let (name, raw) = part.split_once('=').unwrap_or((part, ""));
+        let value = decode(raw);
+        set(&mut options, name, &value).ok_or_else(|| {
+            format!("option `{name}` does not understand `{value}`; GET / lists the options")
+        })?;
+    }
+    Ok((dataset, options))
+}
+
+/// None: no such option, or not a value for it.
+fn set(options: &mut Options, name: &str, value: &str) -> Option<()> {
+    match name {
+        "records" => options.records = Some(value.parse().ok()?),
+        "symbols" => options.symbols = positive(value)?,
+        "projects" => options.projects = positive(value)?,
+        "seed" => options.seed = value.parse().ok()?,
+        "errors" => options.faults.errors = per_cent(value)?,
+        "limited" => options.faults.limited = per_cent(value)?,
+        "resets" => options.faults.resets = per_cent(value)?,
+        "truncated" => options.faults.truncated = per_cent(value)?,
+        "retry_after" => options.retry_after = Some(value.parse().ok()?),
+        "slow" => {
+            let (least, most) = value.split_once("..").unwrap_or((value, value));
+            let range = (duration(least)?, duration(most)?);
+            options.slow = Some(range).filter(|(least, most)| least <= most).map(Some)?;
+        }
+        "limit" => options.limits = value.split(',').map(rate).collect::<Option<_>>()?,
+        "window" if value == "fixed" => options.window = Window::Fixed,
+        "window" if value == "sliding" => options.window = Window::Sliding,
+        "concurrency" => options.concurrency = Some(value.parse().ok()?),
+        "auth" if value == "none" => options.credential = None,
+        "auth" => options.credential = Some(Credential::parse(value)?),
+        "token" => options.token = Some(value.to_owned()),
+        "encoding" if matches!(value, "gzip" | "br" | "zstd" | "deflate") => {
+            options.encoding = Some(value.to_owned());
+        }
+        "pages" => options.pages = value.parse().ok()?,
+        "size" => options.size = positive(value).filter(|size| *size <= 10_000)?,
+        _ => return None,
+    }
+    Some(())
+}
+
+fn positive(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|number| *number > 0)
+}
+
+fn per_cent(value: &str) -> Option<f64> {
+    value.parse().ok().filter(|rate| (0.0..=100.0).contains(rate))
+}
+
+/// `100/s`, `100/10s`, `5000/h`.
+fn rate(text: &str) -> Option<Rate> {
+    let (limit, per) = text.split_once('/')?;
+    let count = per.bytes().take_while(u8::is_ascii_digit).count();
+    let window = if count == 0 { duration(&format!("1{per}"))? } else { duration(per)? };
+    Some(Rate { limit: u32::try_from(positive(limit)?).ok()?, window }).filter(|rate| !rate.window.is_zero())
+}
+
+/// `20ms`, `2s`, `1min`, `1h`, `1day`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = text.split_at(digits);
+    let count: u64 = count.parse().ok()?;
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" | "day" => 86_400_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(count.checked_mul(unit)?))
+}
+
+fn decode(raw: &str) -> String {
+    // A plus is a plus in a path; the form decoder would make it a space.
+    let kept = raw.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    url::form_urlencoded::parse(kept.as_bytes())
+        .next()
+        .map_or_else(String::new, |(value, _)| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, split_path};
+
+    #[test]
+    fn paths_split_after_the_options() {
+        for (path, expected) in [
+            ("/tracker/by-page", ("tracker", "/by-page")),
+            ("/tracker;records=5", ("tracker;records=5", "")),
+            ("/tracker;limit=100/s/by-page", ("tracker;limit=100/s", "/by-page")),
+            ("/tracker;limit=100/s;window=fixed/by-page", ("tracker;limit=100/s;window=fixed", "/by-page")),
+            ("/tracker;limit=10/s,900/min/by-page/2", ("tracker;limit=10/s,900/min", "/by-page/2")),
+            ("/tracker;limit=100%2Fs/by-page", ("tracker;limit=100%2Fs", "/by-page")),
+            ("/", ("", "")),
+            ("/market/", ("market", "/")),
+        ] {
+            assert_eq!(split_path(path), expected);
+        }
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        for segment in [
+            "tracker;recrods=5",
+            "tracker;errors=101",
+            "tracker;limit=5",
+            "tracker;limit=5/fortnight",
+            "tracker;limit=0/s",
+            "tracker;slow=9ms..1ms",
+            "tracker;auth=bearer",
+            "tracker;window=round",
+            "tracker;records=-1",
+        ] {
+            let name = segment.split([';', '=']).nth(1).unwrap();
+            let error = parse(segment).unwrap_err();
+            assert!(error.contains(&format!("`{name}`")), "{error}");
+        }
+        let (dataset, options) = parse("x;auth=bearer:a%2Fb+c;slow=1ms..2s;limit=3/10s,9/h").unwrap();
+        assert_eq!((dataset, options.limits.len()), ("x", 2));
+        assert!(format!("{:?}", options.credential).contains("a/b+c"));
+    }
+}

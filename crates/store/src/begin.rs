@@ -1,0 +1,289 @@
+//! Beginning a run: new, resumed, or in the place of one that is undone.
+//!
+//! An unfinished run is one that neither completed nor failed nor was undone; since the caller has
+//! the store's lock, `running` means that its process died. Specs are matched between runs by name.
+
+use entities::{
+    BeginRequest, Begun, Frozen, Mode, Moment, ResumeMode, RunId, SpecIndex, SpecProgress, StoreError,
+    SyncPlan, TaskId,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::tables::{Tables, claim};
+use crate::trouble::Trouble;
+use crate::{cursor, undo};
+
+/// Room for the ids that are given out but not committed while another plan's run is under way.
+const GAP: i64 = 1 << 32;
+
+/// What commits need to know of a run.
+#[derive(Debug)]
+pub(crate) struct ActiveRun {
+    /// The plan's name.
+    pub plan: String,
+    specs: Vec<Option<ActiveSpec>>,
+}
+
+impl ActiveRun {
+    /// The spec at a place of the plan, if the run has it.
+    pub(crate) fn spec(&self, index: SpecIndex) -> Option<&ActiveSpec> {
+        self.specs.get(index.0 as usize)?.as_ref()
+    }
+
+    /// The run's specs.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &ActiveSpec> {
+        self.specs.iter().flatten()
+    }
+}
+
+/// What commits need to know of a spec.
+#[derive(Debug)]
+pub(crate) struct ActiveSpec {
+    /// Its number in the ledger.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// Its table.
+    pub table: String,
+    /// The record's fields that identify it.
+    pub key: Vec<String>,
+    /// What happens to what the table holds.
+    pub mode: Mode,
+    /// It has a cursor.
+    pub has_cursor: bool,
+    /// Every parent record drives it, also one that did not change.
+    pub needs_all: bool,
+    /// Its failed tasks are owed to the next run, which would not drive them by itself.
+    pub owes: bool,
+}
+
+impl ActiveSpec {
+    /// The fields on which its table has a unique index.
+    pub(crate) fn unique(&self) -> &[String] {
+        if self.mode == Mode::Append { &[] } else { &self.key }
+    }
+}
+
+/// Begins or resumes a run. `others`: runs of other plans are under way in this process.
+pub(crate) fn begin(
+    conn: &Connection,
+    tables: &mut Tables,
+    request: &BeginRequest<'_>,
+    others: bool,
+) -> Result<(ActiveRun, Begun), Trouble> {
+    // What is remembered may be of another shape of the plan (a key that changed).
+    tables.forget_all();
+    let plan = request.plan.name.as_str();
+    let unfinished: Option<i64> = conn
+        .query_row(
+            "SELECT id FROM _sync_runs WHERE plan = ?1 AND state NOT IN ('complete', 'failed', 'undone')
+             ORDER BY id DESC LIMIT 1",
+            [plan],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let next = next_task(conn, others)?;
+    let (run, changed) = match (unfinished.map(RunId), request.resume) {
+        (Some(run), ResumeMode::Auto | ResumeMode::Resume) => (run, resume(conn, request, run)?),
+        (unfinished, _) => {
+            if let Some(run) = unfinished {
+                undo::run(conn, tables, request.plan, run, request.now)?;
+            }
+            (create(conn, request, next)?, Vec::new())
+        }
+    };
+    let resumed = unfinished == Some(run.0);
+    for index in &request.specs {
+        let spec = request.plan.spec(*index);
+        claim(conn, &spec.table, plan, spec.mode, &spec.key)?;
+    }
+    if !resumed {
+        undo::reopen_owed(conn, request, run, next)?;
+    }
+    let active = activate(conn, request, run)?;
+    let (frozen, full_refresh) = frozen(conn, run)?;
+    let mut specs = Vec::new();
+    for index in request.plan.spec_indices() {
+        if let Some(spec) = active.spec(index) {
+            specs.push(progress(conn, &active.plan, run, index, spec, full_refresh)?);
+        }
+    }
+    let next_task = TaskId(next_task(conn, others)?);
+    Ok((active, Begun { run, resumed, frozen, specs, next_task, changed }))
+}
+
+fn next_task(conn: &Connection, others: bool) -> Result<i64, Trouble> {
+    let greatest: Option<i64> = conn.query_row("SELECT max(id) FROM _sync_tasks", [], |row| row.get(0))?;
+    Ok(greatest.unwrap_or(0) + 1 + if others { GAP } else { 0 })
+}
+
+fn create(conn: &Connection, request: &BeginRequest<'_>, next: i64) -> Result<RunId, Trouble> {
+    conn.execute(
+        "INSERT INTO _sync_runs (plan, state, started_at, frozen_now, vars, full_refresh, first_task)
+         VALUES (?1, 'running', ?2, ?3, ?4, ?5, ?6)",
+        params![
+            request.plan.name.as_str(),
+            request.now.as_millis(),
+            request.frozen.now.0,
+            serde_json::to_string(&request.frozen.vars)?,
+            request.full_refresh,
+            next
+        ],
+    )?;
+    let run = RunId(conn.last_insert_rowid());
+    for index in &request.specs {
+        add_spec(conn, request.plan, run, *index)?;
+    }
+    Ok(run)
+}
+
+fn add_spec(conn: &Connection, plan: &SyncPlan, run: RunId, index: SpecIndex) -> Result<(), Trouble> {
+    let spec = plan.spec(index);
+    conn.execute(
+        "INSERT INTO _sync_specs (run, spec, name, fingerprint, target)
+         VALUES (?1, (SELECT ifnull(max(spec) + 1, 0) FROM _sync_specs WHERE run = ?1), ?2, ?3, ?4)",
+        params![run.0, spec.name, spec.fingerprint, spec.table],
+    )?;
+    Ok(())
+}
+
+/// Readies an unfinished run to go on; says what changed in the plan since it began.
+fn resume(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<Vec<String>, Trouble> {
+    let held: Vec<(String, String)> = conn
+        .prepare("SELECT name, fingerprint FROM _sync_specs WHERE run = ?1 ORDER BY spec")?
+        .query_map([run.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut changed = Vec::new();
+    let mut restarted = Vec::new();
+    let mut new = Vec::new();
+    for index in request.plan.spec_indices().filter(|index| request.specs.contains(index)) {
+        let spec = request.plan.spec(index);
+        match held.iter().find(|(name, _)| *name == spec.name) {
+            None => {
+                changed.push(format!("task `{}` is new", spec.name));
+                new.push(index);
+            }
+            Some((_, fingerprint)) if *fingerprint != spec.fingerprint => {
+                changed.push(format!("task `{}` changed", spec.name));
+                restarted.push(index);
+            }
+            Some(_) => {}
+        }
+    }
+    let is_gone =
+        |name: &str| !request.plan.spec_named(name).is_some_and(|index| request.specs.contains(&index));
+    let gone: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).filter(|name| is_gone(name)).collect();
+    changed.extend(gone.iter().map(|name| format!("task `{name}` is gone")));
+    if !changed.is_empty() && request.resume == ResumeMode::Auto {
+        return Err(StoreError::PlanChanged { plan: request.plan.name.clone(), run, changed }.into());
+    }
+    for name in gone {
+        undo::forget_spec(conn, request.plan, run, name)?;
+    }
+    for index in new {
+        add_spec(conn, request.plan, run, index)?;
+    }
+    undo::restart(conn, request.plan, run, &restarted)?;
+    conn.execute("UPDATE _sync_runs SET state = 'running', ended_at = NULL WHERE id = ?1", [run.0])?;
+    Ok(changed)
+}
+
+fn activate(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<ActiveRun, Trouble> {
+    let mut specs = Vec::new();
+    for index in request.plan.spec_indices() {
+        if !request.specs.contains(&index) {
+            specs.push(None);
+            continue;
+        }
+        let spec = request.plan.spec(index);
+        let number = conn.query_row(
+            "SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2",
+            params![run.0, spec.name],
+            |row| row.get(0),
+        )?;
+        specs.push(Some(ActiveSpec {
+            number,
+            name: spec.name.clone(),
+            table: spec.table.clone(),
+            key: spec.key.clone(),
+            mode: spec.mode,
+            has_cursor: spec.cursor.is_some(),
+            needs_all: needs_all(request.plan, index),
+            owes: owes(request.plan, index),
+        }));
+    }
+    Ok(ActiveRun { plan: request.plan.name.as_str().to_owned(), specs })
+}
+
+/// A full copy needs every record, so whatever leads to one is driven by every record as well.
+fn needs_all(plan: &SyncPlan, index: SpecIndex) -> bool {
+    plan.spec(index).mode == Mode::Replace
+        || plan.children_of(index).into_iter().any(|child| needs_all(plan, child))
+}
+
+/// Its parent drives it only with records that are new or differ: a task of it that is lost does
+/// not come back by itself.
+pub(crate) fn is_driven_by_changes(plan: &SyncPlan, index: SpecIndex) -> bool {
+    plan.spec(index).parent().is_some_and(|parent| {
+        let parent = plan.spec(parent);
+        parent.mode == Mode::Merge && !parent.key.is_empty() && !needs_all(plan, index)
+    })
+}
+
+fn owes(plan: &SyncPlan, index: SpecIndex) -> bool {
+    is_driven_by_changes(plan, index) || plan.spec(index).parent().is_some_and(|parent| owes(plan, parent))
+}
+
+fn frozen(conn: &Connection, run: RunId) -> Result<(Frozen, bool), Trouble> {
+    let (now, vars, full_refresh): (i64, String, bool) = conn.query_row(
+        "SELECT frozen_now, vars, full_refresh FROM _sync_runs WHERE id = ?1",
+        [run.0],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    Ok((Frozen { now: Moment(now), vars: serde_json::from_str(&vars)? }, full_refresh))
+}
+
+fn progress(
+    conn: &Connection,
+    plan: &str,
+    run: RunId,
+    index: SpecIndex,
+    spec: &ActiveSpec,
+    full_refresh: bool,
+) -> Result<SpecProgress, Trouble> {
+    let mut progress = conn.query_row(
+        "SELECT ended, watermark, done, failed, skipped, records,
+         (SELECT count(*) FROM _sync_tasks WHERE run = ?1 AND spec = ?2 AND state = 'open')
+         FROM _sync_specs WHERE run = ?1 AND spec = ?2",
+        params![run.0, spec.number],
+        |row| {
+            let number = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
+            Ok(SpecProgress {
+                spec: index,
+                ended: row.get(0)?,
+                watermark: number(1)?,
+                beyond: Vec::new(),
+                open: number(6)?,
+                done: number(2)?,
+                failed: number(3)?,
+                skipped: number(4)?,
+                records: number(5)?,
+                cursors: Vec::new(),
+            })
+        },
+    )?;
+    progress.beyond = conn
+        .prepare(
+            "SELECT DISTINCT combination FROM _sync_tasks
+             WHERE id >= (SELECT first_task FROM _sync_runs WHERE id = ?1)
+             AND run = ?1 AND spec = ?2 AND combination >= ?3 AND state <> 'undone' ORDER BY combination",
+        )?
+        .query_map(params![run.0, spec.number, progress.watermark.cast_signed()], |row| {
+            row.get::<_, i64>(0).map(i64::cast_unsigned)
+        })?
+        .collect::<Result<_, _>>()?;
+    if spec.has_cursor && !full_refresh {
+        progress.cursors = cursor::at_start(conn, plan, &spec.name, run)?;
+    }
+    Ok(progress)
+}

@@ -1,0 +1,240 @@
+//! Commit: the one operation that changes ledger and tables together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use entities::{
+    Committed, Entry, Failure, FailureClass, FailureKind, Landing, Mode, RunEnd, RunId, SpecIndex, TaskId,
+};
+use rusqlite::{Connection, params};
+
+use crate::begin::{ActiveRun, ActiveSpec};
+use crate::cursor;
+use crate::landing::{self, Written};
+use crate::modes::replace;
+use crate::tables::Tables;
+use crate::tasks::{self, Ended};
+use crate::trouble::{Trouble, words};
+
+/// How to treat a record that SQLite itself refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Give up the whole transaction: the caller tries again with more care.
+    Quick,
+    /// A savepoint around each landing, so that only that landing fails.
+    LandingByLanding,
+}
+
+/// Writes entries, in order, inside the caller's transaction.
+pub(crate) fn commit(
+    conn: &Connection,
+    tables: &mut Tables,
+    runs: &HashMap<RunId, ActiveRun>,
+    entries: &[Entry],
+    care: Care,
+) -> Result<Vec<Committed>, Trouble> {
+    let mut commit = Commit { conn, tables, runs, tallies: BTreeMap::new() };
+    let mut committed = Vec::with_capacity(entries.len());
+    for entry in entries {
+        committed.push(match entry {
+            Entry::Land(landing) => commit.land(landing, care)?,
+            Entry::EndSpec { run, spec, failed } => {
+                commit.end_spec(*run, *spec, *failed)?;
+                Committed::default()
+            }
+            Entry::EndRun { run, end, at } => {
+                commit.end_run(*run, *end, at.as_millis())?;
+                Committed::default()
+            }
+        });
+    }
+    commit.write_tallies()?;
+    Ok(committed)
+}
+
+struct Commit<'a> {
+    conn: &'a Connection,
+    tables: &'a mut Tables,
+    runs: &'a HashMap<RunId, ActiveRun>,
+    tallies: BTreeMap<(RunId, i64), Tally>,
+}
+
+/// What a transaction adds to a spec's counters: one UPDATE per spec, not per landing.
+#[derive(Default)]
+struct Tally {
+    watermark: u64,
+    done: i64,
+    failed: i64,
+    skipped: i64,
+    records: i64,
+}
+
+impl<'a> Commit<'a> {
+    fn run(&self, run: RunId) -> Result<&'a ActiveRun, Trouble> {
+        self.runs
+            .get(&run)
+            .ok_or_else(|| Trouble::Ledger(format!("run {run} was not begun here, or has ended")))
+    }
+
+    fn spec(&self, run: RunId, spec: SpecIndex) -> Result<&'a ActiveSpec, Trouble> {
+        self.run(run)?.spec(spec).ok_or_else(|| Trouble::Ledger(format!("run {run} has no task spec {spec}")))
+    }
+
+    fn land(&mut self, landing: &Landing, care: Care) -> Result<Committed, Trouble> {
+        let spec = self.spec(landing.run, landing.task.spec)?;
+        let committed = match (&landing.result, care) {
+            (Err(failure), _) => self.fail(spec, landing, failure, None)?,
+            (Ok(_), Care::Quick) => self.land_records(spec, landing)?,
+            (Ok(_), Care::LandingByLanding) => {
+                self.conn.execute_batch("SAVEPOINT landing")?;
+                match self.land_records(spec, landing) {
+                    Ok(committed) => {
+                        self.conn.execute_batch("RELEASE landing")?;
+                        committed
+                    }
+                    Err(trouble) if trouble.is_about_a_record() => {
+                        self.conn.execute_batch("ROLLBACK TO landing; RELEASE landing")?;
+                        self.tables.forget_all();
+                        let failure = refused(spec, trouble);
+                        self.fail(spec, landing, &failure, Some(failure.clone()))?
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+        };
+        Ok(committed)
+    }
+
+    fn land_records(&mut self, spec: &ActiveSpec, landing: &Landing) -> Result<Committed, Trouble> {
+        let Ok(batch) = &landing.result else {
+            return Err(Trouble::Ledger("a failure has no records".to_owned()));
+        };
+        let drives = !landing.children.is_empty();
+        let written = landing::write(self.conn, self.tables, spec, batch, landing.task.id, drives)?;
+        let (rows, differs) = match written {
+            Written::Rows { rows, differs } => (rows, differs),
+            Written::Refused(failure) => {
+                return self.fail(spec, landing, &failure, Some(failure.clone()));
+            }
+        };
+        let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
+        tasks::finish(self.conn, spec, landing, batch.rows, &ended)?;
+        for task in &landing.next {
+            let spec = self.spec(landing.run, task.spec)?;
+            tasks::open_page(self.conn, landing.run, spec, task, landing.cursor_of.is_some())?;
+        }
+        let children = self.open_children(landing, differs.as_deref())?;
+        self.land_cursor(spec, landing, false)?;
+        let tally = self.tally(spec, landing);
+        tally.records += i64::try_from(batch.rows).unwrap_or(i64::MAX);
+        tally.skipped += i64::from(landing.skipped);
+        Ok(Committed { children, rows, failed: None })
+    }
+
+    /// Writes a failure and nothing else of the landing. `turned`: the store's own doing.
+    fn fail(
+        &mut self,
+        spec: &ActiveSpec,
+        landing: &Landing,
+        failure: &Failure,
+        turned: Option<Failure>,
+    ) -> Result<Committed, Trouble> {
+        tasks::finish(self.conn, spec, landing, 0, &Ended::Failed(failure))?;
+        self.land_cursor(spec, landing, true)?;
+        self.tally(spec, landing).failed += 1;
+        Ok(Committed { failed: turned, ..Committed::default() })
+    }
+
+    fn open_children(
+        &self,
+        landing: &Landing,
+        differs: Option<&[bool]>,
+    ) -> Result<Vec<(SpecIndex, u64)>, Trouble> {
+        let mut opened: BTreeMap<SpecIndex, u64> = BTreeMap::new();
+        let run = self.run(landing.run)?;
+        for (child, id) in landing.children.iter().zip(landing.first_child.0..) {
+            // A spec that this run leaves alone.
+            let Some(spec) = run.spec(child.spec) else { continue };
+            let differs =
+                differs.is_none_or(|differs| differs.get(child.row as usize).copied().unwrap_or(true));
+            if differs || spec.needs_all {
+                tasks::open_child(self.conn, landing.run, spec, TaskId(id), child)?;
+                *opened.entry(child.spec).or_default() += 1;
+            }
+        }
+        Ok(opened.into_iter().collect())
+    }
+
+    fn land_cursor(&self, spec: &ActiveSpec, landing: &Landing, failed: bool) -> Result<(), Trouble> {
+        let Some(combination) = &landing.cursor_of else { return Ok(()) };
+        let plan = &self.run(landing.run)?.plan;
+        let key = cursor::CursorKey { plan, task: &spec.name, combination };
+        cursor::land(self.conn, &key, landing, failed)
+    }
+
+    fn tally(&mut self, spec: &ActiveSpec, landing: &Landing) -> &mut Tally {
+        let tally = self.tallies.entry((landing.run, spec.number)).or_default();
+        tally.done += 1;
+        tally.watermark = tally.watermark.max(landing.watermark.unwrap_or(0));
+        tally
+    }
+
+    fn write_tallies(&mut self) -> Result<(), Trouble> {
+        for ((run, number), tally) in std::mem::take(&mut self.tallies) {
+            self.conn
+                .prepare_cached(
+                    "UPDATE _sync_specs SET watermark = max(watermark, ?3), done = done + ?4, failed = failed + ?5,
+                     skipped = skipped + ?6, records = records + ?7 WHERE run = ?1 AND spec = ?2",
+                )?
+                .execute(params![
+                    run.0,
+                    number,
+                    i64::try_from(tally.watermark).unwrap_or(i64::MAX),
+                    tally.done,
+                    tally.failed,
+                    tally.skipped,
+                    tally.records
+                ])?;
+        }
+        Ok(())
+    }
+
+    fn end_spec(&mut self, run: RunId, index: SpecIndex, failed: u64) -> Result<(), Trouble> {
+        let spec = self.spec(run, index)?;
+        if spec.mode == Mode::Replace {
+            if failed == 0 {
+                replace::swap(self.conn, self.tables, &spec.table, &spec.key)?;
+            }
+        } else {
+            self.tables.load(self.conn, &spec.table, spec.unique())?.ensure(self.conn)?;
+        }
+        self.conn.execute(
+            "UPDATE _sync_specs SET ended = 1 WHERE run = ?1 AND spec = ?2",
+            params![run.0, spec.number],
+        )?;
+        Ok(())
+    }
+
+    fn end_run(&mut self, id: RunId, end: RunEnd, at: i64) -> Result<(), Trouble> {
+        let run = self.run(id)?;
+        if matches!(end, RunEnd::Complete | RunEnd::Failed) {
+            for spec in run.specs().filter(|spec| spec.mode == Mode::Replace) {
+                replace::drop_stage(self.conn, self.tables, &spec.table)?;
+            }
+        }
+        self.conn.execute(
+            "UPDATE _sync_runs SET state = ?2, ended_at = ?3 WHERE id = ?1",
+            params![id.0, end.as_str(), at],
+        )?;
+        Ok(())
+    }
+}
+
+fn refused(spec: &ActiveSpec, trouble: Trouble) -> Failure {
+    let why = match trouble {
+        Trouble::Sql(error) => words(&error),
+        other => format!("{other:?}"),
+    };
+    let message = format!("table `{}` does not take a record: {why}", spec.table);
+    Failure::new(FailureClass::Permanent, FailureKind::Record, message)
+        .help("an index, trigger or constraint that was added to the table refuses it")
+}

@@ -1,0 +1,156 @@
+//! The ledger: its tables, their meaning, and how a store's file is opened.
+//!
+//! All of it is open to SQL. Times are milliseconds since the Unix epoch; the view
+//! `_sync_requests` shows them as text. JSON columns are text.
+//!
+//! | table | one row per | columns |
+//! |---|---|---|
+//! | `_sync_meta` | fact about the store | `key`, `value`; `version` is the ledger's |
+//! | `_sync_runs` | run of a plan | `id`, `plan`, `state` (`running`, `complete`, `failed`, `interrupted`, `paused`, `undone`), `started_at`, `ended_at`, `frozen_now` (ns), `vars` (JSON), `full_refresh`, `first_task` (no task of the run has a lower id) |
+//! | `_sync_specs` | task spec of a run | `run`, `spec` (a number of its own, not the plan's order), `name`, `fingerprint`, `target` (the table), `watermark` (all combinations below are done), `ended`, counters `done` (`failed` and `skipped` among them), `records` |
+//! | `_sync_tasks` | finished or open request | see below |
+//! | `_sync_cursors` | cursor of a combination | `plan`, `task`, `combination` (JSON), `value` (published), `run` (that published it), `previous` (before that run), `pending` and `pending_run` (greatest seen, not yet published), `debt_run` (a run in which one of its requests failed) |
+//! | `_sync_tables` | table of a plan | `name`, `plan`, `mode`, `key` (JSON) |
+//! | `_sync_columns` | column of such a table | `target` (the table), `source` (the record's field), `name` (the column's), `type` (`null` so far, `bool`, `int`, `float`, `decimal`, `text`, `json`; `more`: fields beyond what a row can hold), `place` |
+//!
+//! `_sync_tasks.id` is the value of `_task` in landed rows. A first page of a spec's own expansion
+//! has no row before it is finished; follow-up pages, and children of records, have one from the
+//! transaction on that landed their origin (`state` `open`). `state`: `open`, `done`, `skipped`,
+//! `failed`, `undone` (by `--fresh`, or because its spec started over). `position` is the page as
+//! JSON, null for page 1. `owed` marks requests that the plan's next run must make again because
+//! nothing else would bring them back; `origin` is the owed request that this one makes again.
+//! `cursored` marks requests of specs that have a cursor.
+//!
+//! Staging tables `_sync_stage_<table>` belong to the unfinished run of a `replace` spec.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::time::Duration;
+
+use entities::StoreError;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::lock::private;
+use crate::trouble::Trouble;
+use crate::widen;
+
+/// The version this code writes.
+pub(crate) const VERSION: i64 = 1;
+
+/// Every name that begins so is the ledger's.
+pub(crate) const PREFIX: &str = "_sync_";
+
+const SCHEMA: &str = "
+CREATE TABLE _sync_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE _sync_runs (
+    id INTEGER PRIMARY KEY, plan TEXT NOT NULL, state TEXT NOT NULL,
+    started_at INTEGER NOT NULL, ended_at INTEGER,
+    frozen_now INTEGER NOT NULL, vars TEXT NOT NULL, full_refresh INTEGER NOT NULL, first_task INTEGER NOT NULL
+);
+CREATE TABLE _sync_specs (
+    run INTEGER NOT NULL, spec INTEGER NOT NULL, name TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
+    watermark INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0, records INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (run, spec)
+) WITHOUT ROWID;
+CREATE TABLE _sync_tasks (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, spec INTEGER NOT NULL, chain INTEGER NOT NULL,
+    combination INTEGER, page INTEGER NOT NULL, position TEXT, bindings TEXT, cursor TEXT,
+    state TEXT NOT NULL, attempt INTEGER, status INTEGER, bytes INTEGER, rows INTEGER,
+    sent_at INTEGER, ms INTEGER, waited_ms INTEGER, error TEXT,
+    cursored INTEGER, owed INTEGER, origin INTEGER
+);
+CREATE INDEX _sync_tasks_open ON _sync_tasks (run, spec) WHERE state = 'open';
+CREATE INDEX _sync_tasks_failed ON _sync_tasks (run, spec) WHERE state = 'failed';
+CREATE INDEX _sync_tasks_owed ON _sync_tasks (run) WHERE owed IS NOT NULL;
+CREATE INDEX _sync_tasks_pages ON _sync_tasks (chain) WHERE chain <> id;
+CREATE INDEX _sync_tasks_unsettled ON _sync_tasks (chain) WHERE cursored IS NOT NULL AND state IN ('open', 'failed');
+CREATE TABLE _sync_cursors (
+    plan TEXT NOT NULL, task TEXT NOT NULL, combination TEXT NOT NULL,
+    value TEXT, run INTEGER, previous TEXT, pending TEXT, pending_run INTEGER, debt_run INTEGER,
+    PRIMARY KEY (plan, task, combination)
+) WITHOUT ROWID;
+CREATE TABLE _sync_tables (
+    name TEXT PRIMARY KEY COLLATE NOCASE, plan TEXT NOT NULL, mode TEXT NOT NULL, key TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE _sync_columns (
+    target TEXT NOT NULL COLLATE NOCASE, name TEXT NOT NULL COLLATE NOCASE, source TEXT NOT NULL,
+    type TEXT NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (target, name)
+) WITHOUT ROWID;
+CREATE VIEW _sync_requests AS
+SELECT t.id AS id, r.plan AS plan, t.run AS run, s.name AS task, t.page AS page, t.attempt AS attempt,
+       t.state AS state, t.status AS status, t.bytes AS bytes, t.rows AS rows, t.waited_ms AS waited_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', t.sent_at / 1000.0, 'unixepoch') AS sent, t.ms AS ms,
+       json_extract(t.error, '$.kind') AS error, json_extract(t.error, '$.message') AS message,
+       t.bindings AS bindings
+FROM _sync_tasks t
+JOIN _sync_runs r ON r.id = t.run
+LEFT JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
+WHERE t.sent_at IS NOT NULL;
+";
+
+/// Opens or creates the file, sets it up for one writer, and brings the ledger into being.
+pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
+    create_private(path)?;
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(Duration::from_secs(30))?;
+    conn.set_prepared_statement_cache_capacity(256);
+    // legacy_alter_table: the rename that ends a rebuild leaves users' views and triggers as they are.
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = OFF;
+         PRAGMA legacy_alter_table = ON;
+         PRAGMA cache_size = -16000;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    widen::register(&conn)?;
+    let transaction = conn.unchecked_transaction()?;
+    match version(&conn)? {
+        None => {
+            conn.execute_batch(SCHEMA)?;
+            conn.execute("INSERT INTO _sync_meta (key, value) VALUES ('version', ?1)", [VERSION])?;
+        }
+        Some(found) => check_version(path, found)?,
+    }
+    transaction.commit()?;
+    Ok(conn)
+}
+
+/// The ledger's version; none if there is no ledger.
+pub(crate) fn version(conn: &Connection) -> Result<Option<i64>, Trouble> {
+    let there: bool = conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_sync_meta')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !there {
+        return Ok(None);
+    }
+    Ok(conn
+        .query_row("SELECT value FROM _sync_meta WHERE key = 'version'", [], |row| row.get(0))
+        .optional()?)
+}
+
+/// Refuses a ledger that a newer syncctl wrote.
+pub(crate) fn check_version(path: &Path, found: i64) -> Result<(), StoreError> {
+    if found > VERSION {
+        return Err(StoreError::TooNew { store: path.display().to_string(), found, known: VERSION });
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    // SQLite gives the WAL the mode of the file.
+    options.open(path).map(drop).map_err(|error| StoreError::Broken {
+        store: path.display().to_string(),
+        doing: "open",
+        why: error.to_string(),
+    })
+}

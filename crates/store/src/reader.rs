@@ -1,0 +1,339 @@
+//! Read-only questions about a store, for the command line. Needs no lock and sees what has
+//! committed, also while a run writes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use entities::{Moment, StoreError};
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::ledger;
+use crate::sql::{quoted, quoted_list};
+use crate::trouble::Trouble;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRow {
+    /// Its number.
+    pub run: i64,
+    /// The plan.
+    pub plan: String,
+    /// `running` (or its process died), `complete`, `failed`, `interrupted`, `paused`, `undone`.
+    pub state: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// When it ended, RFC 3339.
+    pub ended: Option<String>,
+    /// Its task specs.
+    pub tasks: Vec<SpecRow>,
+}
+
+/// One task spec of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpecRow {
+    /// Its name.
+    pub task: String,
+    /// Its table.
+    pub table: String,
+    /// It has no request left.
+    pub ended: bool,
+    /// Requests open in the ledger (follow-ups and children).
+    pub open: i64,
+    /// Requests done; failed and skipped ones among them.
+    pub done: i64,
+    /// Of them failed.
+    pub failed: i64,
+    /// Of them skipped.
+    pub skipped: i64,
+    /// Records landed.
+    pub records: i64,
+}
+
+/// A row and the request that returned it last.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TracedRow {
+    /// The row, column by column.
+    pub row: serde_json::Map<String, Value>,
+    /// The request; none if the ledger does not know it.
+    pub request: Option<RequestRow>,
+}
+
+/// One request, as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RequestRow {
+    /// Its id: `_task` of the rows.
+    pub id: i64,
+    /// The first request of its chain of pages.
+    pub chain: i64,
+    /// The run.
+    pub run: i64,
+    /// The plan.
+    pub plan: String,
+    /// The task spec.
+    pub task: String,
+    /// Its page, from 1.
+    pub page: i64,
+    /// What it asked for, as JSON; none for the first page.
+    pub position: Option<Value>,
+    /// The values of its `foreach` names.
+    pub bindings: Value,
+    /// `done`, `skipped`, `failed`, `open` or `undone`.
+    pub state: String,
+    /// Which attempt it was.
+    pub attempt: Option<i64>,
+    /// The answer's status.
+    pub status: Option<i64>,
+    /// Bytes received.
+    pub bytes: Option<i64>,
+    /// Records landed.
+    pub rows: Option<i64>,
+    /// When it was sent, RFC 3339.
+    pub sent: Option<String>,
+    /// How long it took.
+    pub ms: Option<i64>,
+    /// How long it had waited for limits and back-off.
+    pub waited_ms: Option<i64>,
+}
+
+/// One failed request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailureRow {
+    /// The request.
+    pub request: RequestRow,
+    /// Why, as [`entities::Failure`] is serialized.
+    pub failure: Value,
+}
+
+/// A store opened for reading.
+#[derive(Debug)]
+pub struct SqliteReader {
+    name: String,
+    conn: Connection,
+}
+
+const REQUEST: &str =
+    "t.id, t.chain, t.run, r.plan, ifnull(s.name, ''), t.page, t.position, t.bindings, t.state,
+    t.attempt, t.status, t.bytes, t.rows, t.sent_at, t.ms, t.waited_ms";
+const FROM: &str = "FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
+    LEFT JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec";
+
+impl SqliteReader {
+    /// Opens the store at `path`, which must exist and have a ledger.
+    pub fn open(path: &Path) -> Result<SqliteReader, StoreError> {
+        let name = path.display().to_string();
+        let open = || -> Result<Connection, Trouble> {
+            if let Err(error) = std::fs::metadata(path) {
+                return Err(Trouble::Ledger(error.to_string()));
+            }
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let conn = Connection::open_with_flags(path, flags)?;
+            conn.busy_timeout(Duration::from_secs(10))?;
+            match ledger::version(&conn)? {
+                Some(found) => ledger::check_version(path, found)?,
+                None => return Err(Trouble::Ledger("it has no ledger: no plan has run into it".to_owned())),
+            }
+            Ok(conn)
+        };
+        match open() {
+            Ok(conn) => Ok(SqliteReader { name, conn }),
+            Err(trouble) => Err(trouble.named(&name, "read")),
+        }
+    }
+
+    /// The newest runs, of one plan or of all, newest first.
+    pub fn runs(&self, plan: Option<&str>, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+        self.read(|conn| {
+            let mut statement = conn.prepare(
+                "SELECT id, plan, state, started_at, ended_at FROM _sync_runs
+                 WHERE ?1 IS NULL OR plan = ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut runs = statement
+                .query_map(params![plan, limit], |row| {
+                    Ok(RunRow {
+                        run: row.get(0)?,
+                        plan: row.get(1)?,
+                        state: row.get(2)?,
+                        started: time(row.get(3)?),
+                        ended: row.get::<_, Option<i64>>(4)?.map(time),
+                        tasks: Vec::new(),
+                    })
+                })?
+                .collect::<Result<Vec<_>, _>>()?;
+            for run in &mut runs {
+                run.tasks = specs(conn, run.run)?;
+            }
+            Ok(runs)
+        })
+    }
+
+    /// The failed requests of a run, at most `limit`.
+    pub fn failures(&self, run: i64, limit: usize) -> Result<Vec<FailureRow>, StoreError> {
+        self.read(|conn| {
+            let mut statement = conn.prepare(&format!(
+                "SELECT {REQUEST}, t.error {FROM} WHERE t.run = ?1 AND t.state = 'failed' ORDER BY t.id LIMIT ?2"
+            ))?;
+            let mut rows = statement.query(params![run, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut failures = Vec::new();
+            while let Some(row) = rows.next()? {
+                let failure: Option<String> = row.get(16)?;
+                let failure = failure.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
+                failures.push(FailureRow { request: request(row)?, failure });
+            }
+            Ok(failures)
+        })
+    }
+
+    /// The rows of `table` with these key values, and the request that returned each. As many values
+    /// as the key has columns, in the key's order; or `column=value`, for any columns.
+    pub fn trace(&self, table: &str, key: &[String]) -> Result<Vec<TracedRow>, StoreError> {
+        self.read(|conn| {
+            let conditions = conditions(conn, table, key)?;
+            let filter: Vec<String> = conditions
+                .iter()
+                .map(|(column, _)| format!("CAST({} AS TEXT) = ?", quoted(column)))
+                .collect();
+            let mut statement = conn.prepare(&format!(
+                "SELECT * FROM {} WHERE {} LIMIT 1000",
+                quoted(table),
+                filter.join(" AND ")
+            ))?;
+            let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+            let mut rows = statement.query(params_from_iter(conditions.iter().map(|(_, value)| value)))?;
+            let mut traced = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mut object = serde_json::Map::new();
+                for (at, name) in names.iter().enumerate() {
+                    object.insert(name.clone(), json(row.get(at)?));
+                }
+                let task = object.get("_task").and_then(Value::as_i64);
+                let request = task.map(|task| request_of(conn, task)).transpose()?.flatten();
+                traced.push(TracedRow { row: object, request });
+            }
+            Ok(traced)
+        })
+    }
+
+    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
+        question(&self.conn).map_err(|trouble| trouble.named(&self.name, "read"))
+    }
+}
+
+fn specs(conn: &Connection, run: i64) -> Result<Vec<SpecRow>, Trouble> {
+    let mut statement = conn.prepare_cached(
+        "SELECT name, target, ended, done, failed, skipped, records,
+         (SELECT count(*) FROM _sync_tasks t WHERE t.run = s.run AND t.spec = s.spec AND t.state = 'open')
+         FROM _sync_specs s WHERE run = ?1 ORDER BY spec",
+    )?;
+    let specs = statement.query_map([run], |row| {
+        Ok(SpecRow {
+            task: row.get(0)?,
+            table: row.get(1)?,
+            ended: row.get(2)?,
+            open: row.get(7)?,
+            done: row.get(3)?,
+            failed: row.get(4)?,
+            skipped: row.get(5)?,
+            records: row.get(6)?,
+        })
+    })?;
+    Ok(specs.collect::<Result<_, _>>()?)
+}
+
+fn request_of(conn: &Connection, task: i64) -> Result<Option<RequestRow>, Trouble> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {REQUEST} {FROM} WHERE t.id = ?1"))?;
+    let mut rows = statement.query([task])?;
+    rows.next()?.map(request).transpose()
+}
+
+fn request(row: &Row<'_>) -> Result<RequestRow, Trouble> {
+    let position: Option<String> = row.get(6)?;
+    let bindings: Option<String> = row.get(7)?;
+    Ok(RequestRow {
+        id: row.get(0)?,
+        chain: row.get(1)?,
+        run: row.get(2)?,
+        plan: row.get(3)?,
+        task: row.get(4)?,
+        page: row.get(5)?,
+        position: position.map(|text| serde_json::from_str(&text)).transpose()?,
+        bindings: bindings
+            .map_or(Ok(Value::Object(serde_json::Map::new())), |text| serde_json::from_str(&text))?,
+        state: row.get(8)?,
+        attempt: row.get(9)?,
+        status: row.get(10)?,
+        bytes: row.get(11)?,
+        rows: row.get(12)?,
+        sent: row.get::<_, Option<i64>>(13)?.map(time),
+        ms: row.get(14)?,
+        waited_ms: row.get(15)?,
+    })
+}
+
+/// Columns and the values asked for.
+fn conditions(conn: &Connection, table: &str, key: &[String]) -> Result<Vec<(String, String)>, Trouble> {
+    let Some(fields): Option<String> = conn
+        .query_row("SELECT key FROM _sync_tables WHERE name = ?1", [table], |row| row.get(0))
+        .optional()?
+    else {
+        return Err(Trouble::Ledger(format!("it has no table `{table}` that a plan made")));
+    };
+    let fields: Vec<String> = serde_json::from_str(&fields)?;
+    let columns: Vec<(String, String)> = conn
+        .prepare("SELECT source, name FROM _sync_columns WHERE target = ?1 ORDER BY place")?
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    if !fields.is_empty()
+        && key.len() == fields.len()
+        && !key.iter().all(|value| named(&columns, value).is_some())
+    {
+        return fields
+            .iter()
+            .zip(key)
+            .map(|(field, value)| match columns.iter().find(|(source, _)| source == field) {
+                Some((_, column)) => Ok((column.clone(), value.clone())),
+                None => Err(Trouble::Ledger(format!("table `{table}` has no rows yet"))),
+            })
+            .collect();
+    }
+    let named: Option<Vec<(String, String)>> = key.iter().map(|value| named(&columns, value)).collect();
+    match named {
+        Some(named) if !named.is_empty() => Ok(named),
+        _ => Err(Trouble::Ledger(format!(
+            "table `{table}` is asked for by {}; its columns are {}",
+            if fields.is_empty() {
+                "`column=value`, since it has no key".to_owned()
+            } else {
+                format!("its key ({}) or by `column=value`", fields.join(", "))
+            },
+            quoted_list(columns.iter().map(|(_, name)| name.as_str())),
+        ))),
+    }
+}
+
+/// `column=value` of a column that exists.
+fn named(columns: &[(String, String)], text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=')?;
+    if name == "_task" {
+        return Some((name.to_owned(), value.to_owned()));
+    }
+    let (_, column) = columns.iter().find(|(source, column)| source == name || column == name)?;
+    Some((column.clone(), value.to_owned()))
+}
+
+fn json(value: SqlValue) -> Value {
+    match value {
+        SqlValue::Null => Value::Null,
+        SqlValue::Integer(i) => Value::from(i),
+        SqlValue::Real(f) => Value::from(f),
+        SqlValue::Text(text) => Value::from(text),
+        SqlValue::Blob(bytes) => Value::from(format!("{} bytes", bytes.len())),
+    }
+}
+
+fn time(millis: i64) -> String {
+    Moment::from_millis(millis).to_rfc3339()
+}

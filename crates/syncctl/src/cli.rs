@@ -1,0 +1,289 @@
+//! The command line as it is typed: subcommands, flags and their help. The doc comments are what
+//! `--help` and the manual say. Not what the commands do: one file each under `commands/`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a local copy of what HTTP APIs hold, exactly once.
+///
+/// A plan (TOML) says what to fetch and how fast; syncctl fetches it with a pool of workers and lands
+/// every record in a store. Kill it at any instant: the next run goes on, with no record lost and none twice.
+#[derive(Debug, Parser)]
+#[command(name = "syncctl", version, arg_required_else_help = true, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  syncctl run plans/quickstart.toml         run a plan on the built-in practice API
+  syncctl explain plans/github-issues.toml  what it would request, and how long that takes
+  syncctl validate                          check every plan in plans/
+
+Exit codes:
+  0    complete
+  1    it ran and the answer is no: requests failed for good
+  2    the plan or the arguments are wrong
+  3    a limit asks for a wait longer than --wait; resumable
+  4    the store or the system failed
+  130  interrupted; resumable";
+
+/// The subcommands, in the order in which a newcomer needs them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(RunArgs),
+    Validate(ValidateArgs),
+    Explain(ExplainArgs),
+    Status(StatusArgs),
+    Trace(TraceArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// Run a plan: fetch what it asks for and land it in its store.
+///
+/// An unfinished run (interrupted, killed, out of power) is resumed. Ctrl-C once lets the requests in
+/// flight land and stops; twice stops at once. Both leave a run that can be resumed.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl run plans/quickstart.toml
+  syncctl run plans/github-issues.toml comments       only this task and what it depends on
+  syncctl run plans/binance-candles.toml --set 'symbols=[\"ETHUSDT\"]'
+  syncctl run plan.toml --fresh                       undo an unfinished run and begin anew
+  syncctl run plan.toml --wait 10m                    give up (resumable) if a limit asks for more
+  syncctl run plan.toml --progress json 2> events.jsonl
+  syncctl run plan.toml --output json | jq .records")]
+pub(crate) struct RunArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// Only these tasks and the tasks they depend on [default: all].
+    #[arg(value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Set a variable of [vars]; may be given several times. V is taken as TOML, else as text.
+    #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Undo an unfinished run first and begin anew.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) fresh: bool,
+    /// Resume an unfinished run even though the plan has changed; tasks that changed start over.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Ignore cursors: fetch everything again (cursors are kept and move on).
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
+    /// Requests in flight at most, over all endpoints [default: what the plan's endpoints allow together].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) workers: Option<u32>,
+    /// The longest wait that a limit may ask for; a longer one ends the run with exit code 3, resumable.
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
+    /// How progress is shown on stderr.
+    #[arg(long, value_enum, default_value_t = ProgressKind::Auto, value_name = "KIND")]
+    pub(crate) progress: ProgressKind,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Check plans without running them: no network, no secret is read.
+///
+/// Every error of a file is reported in one go, with its line and a way to fix it.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl validate                            every plans/*.toml here
+  syncctl validate plans/github-issues.toml
+  syncctl validate --format github            annotations for GitHub Actions")]
+pub(crate) struct ValidateArgs {
+    /// The plans' files [default: every plans/*.toml here].
+    #[arg(value_name = "PLAN")]
+    pub(crate) plans: Vec<PathBuf>,
+    /// How the diagnostics are written to stdout.
+    #[arg(long, value_enum, default_value_t = FormatKind::Human, value_name = "FORMAT")]
+    pub(crate) format: FormatKind,
+}
+
+/// Say what a run would do: requests, time, limits, hosts. No network, no secret is read.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl explain plans/tushare-daily.toml
+  syncctl explain plans/tushare-daily.toml --set since=2020-01-01 --output json")]
+pub(crate) struct ExplainArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// Set a variable of [vars]; may be given several times.
+    #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Show the last runs of a plan, what is open and what failed, from its ledger.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl status plans/quickstart.toml
+  syncctl status plans/quickstart.toml --output json | jq '.runs[0].state'")]
+pub(crate) struct StatusArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// How many runs to show, newest first.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Show which request produced a row.
+///
+/// The row is named by the values of its key columns, in the order of `key` in the plan; rows of a table
+/// without a key, or by anything else, by COLUMN=VALUE. A row says which request returned it last.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl trace plans/github-issues.toml issues 2847719
+  syncctl trace plans/quickstart.toml bars 000001.SZ 2023-01-02   a key of two columns
+  syncctl trace plan.toml events name=login                       any column
+  syncctl trace plan.toml events --task-id 4211                   what a request brought")]
+pub(crate) struct TraceArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// The table.
+    pub(crate) table: String,
+    /// The values of the row's key columns, or COLUMN=VALUE.
+    #[arg(value_name = "KEY", required_unless_present = "task_id")]
+    pub(crate) key: Vec<String>,
+    /// The rows that this request returned (their `_task`), instead of a key.
+    #[arg(long, value_name = "N", conflicts_with = "key")]
+    pub(crate) task_id: Option<i64>,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Print completions for a shell.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl completions bash > ~/.local/share/bash-completion/completions/syncctl
+  syncctl completions zsh  > ~/.zfunc/_syncctl
+  syncctl completions fish > ~/.config/fish/completions/syncctl.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl man > ~/.local/share/man/man1/syncctl.1
+  syncctl man | man -l -")]
+pub(crate) struct ManArgs {}
+
+/// `--progress`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    /// One bar per task and an overall line.
+    Bar,
+    /// A line about every five seconds, and events.
+    Plain,
+    /// One JSON object per event, and one per second.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// `--output`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputKind {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatKind {
+    /// For people: source line, caret, fix.
+    Human,
+    /// One JSON object.
+    Json,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+fn parse_assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE, as in --set since=2024-01-01".to_owned()),
+    }
+}
+
+/// Durations as plans write them: `500ms`, `30s`, `5m`, `2h`, `1d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and a unit: 500ms, 30s, 5m, 2h, 1d".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let millis: u64 = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, expected) in [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("2h", Some(7_200_000)),
+            ("1d", Some(86_400_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("2", None),
+            ("h", None),
+            ("-1s", None),
+            ("2 h", None),
+            ("99999999999999999999d", None),
+            ("9999999999999999d", None),
+        ] {
+            assert_eq!(parse_duration(text).ok().map(|d| d.as_millis()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn assignments() {
+        assert_eq!(parse_assignment("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(parse_assignment("a="), Ok(("a".to_owned(), String::new())));
+        assert!(parse_assignment("a").is_err());
+        assert!(parse_assignment("=b").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! Puts the parts together: which store, which worker, which practice API. The only place that
+//! names the concrete ones.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use engine::{EngineConfig, SyncEngine};
+use entities::{StoreTarget, SyncPlan};
+use http_worker::{HttpConfig, HttpWorkers};
+use sandbox::{Sandbox, SandboxConfig};
+use serde_json::Value;
+use store::{SqliteReader, Stores};
+
+use crate::context::Context;
+use crate::exit::{Exit, Problem};
+
+/// More workers than this are not started unless asked for, whatever `concurrency` says.
+const MOST_WORKERS: u32 = 1024;
+
+/// An engine, and what must live as long as it does.
+pub(crate) struct Composition {
+    /// The engine.
+    pub(crate) engine: SyncEngine,
+    /// The practice API, if the plan uses it.
+    pub(crate) practice: Option<Sandbox>,
+}
+
+/// Builds the engine that can run `plan`; starts the practice API if an endpoint asks for it.
+/// `command_line` is what another process is told that finds the store locked; it holds no values.
+pub(crate) async fn compose(
+    plan: &SyncPlan,
+    workers: Option<u32>,
+    command_line: String,
+    context: &Context,
+) -> Result<Composition, Problem> {
+    // The second call, in tests that compose twice, finds one installed: that is fine.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+
+    let sandbox = match uses_sandbox(plan) {
+        true => {
+            Some(sandbox::start(SandboxConfig::default()).await.context("cannot start the practice API")?)
+        }
+        false => None,
+    };
+    let factory = HttpWorkers::new(HttpConfig {
+        sandbox_origin: sandbox.as_ref().map(Sandbox::origin),
+        proxy: context.proxies.clone(),
+        user_agent: concat!("syncctl/", env!("CARGO_PKG_VERSION")).to_owned(),
+        clock: Arc::clone(&context.clock),
+        extra_roots: None,
+    })
+    .map_err(|error| Problem::wrong(error.to_string()))?;
+    let engine = SyncEngine::new(EngineConfig {
+        workers: workers.unwrap_or_else(|| enough_workers(plan)),
+        factory: Arc::new(factory),
+        stores: Arc::new(Stores::new(command_line)),
+        state_dir: context.state_dir.clone(),
+        clock: Arc::clone(&context.clock),
+    })?;
+    Ok(Composition { engine, practice: sandbox })
+}
+
+/// Reads a plan's store without its lock.
+pub(crate) fn reader(plan: &SyncPlan) -> Result<SqliteReader, Problem> {
+    Ok(SqliteReader::open(store_path(plan))?)
+}
+
+/// The store's file.
+pub(crate) fn store_path(plan: &SyncPlan) -> &Path {
+    let StoreTarget::Sqlite(path) = &plan.store;
+    path
+}
+
+/// Who writes the store now: `syncctl run plan.toml (pid 123, since …)`; none if nobody does.
+/// Asks the lock, which the system gives back when its holder dies.
+pub(crate) fn holder(plan: &SyncPlan) -> Option<String> {
+    let mut path = store_path(plan).as_os_str().to_owned();
+    path.push(".lock");
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(io::read_to_string(file).ok()?.trim().to_owned()),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// The problem that there is no store yet, if so.
+pub(crate) fn store_exists(plan: &SyncPlan, run_it: &str) -> Result<(), Problem> {
+    let path = store_path(plan);
+    if path.exists() {
+        return Ok(());
+    }
+    let text = format!("plan {} has no store yet: there is no `{}`", plan.name, path.display());
+    Err(Problem { exit: Exit::No, ..Problem::wrong(text) }.help(format!("run it first: {run_it}")))
+}
+
+/// As many as the plan's endpoints may have in flight together.
+fn enough_workers(plan: &SyncPlan) -> u32 {
+    let wanted = plan.endpoints.iter().fold(0u32, |sum, endpoint| sum.saturating_add(endpoint.concurrency));
+    wanted.clamp(1, MOST_WORKERS)
+}
+
+/// Whether a base URL is of the sandbox, or holds variables one of which says so.
+fn uses_sandbox(plan: &SyncPlan) -> bool {
+    let says = |text: &str| text.contains("sandbox:");
+    plan.endpoints.iter().any(|endpoint| {
+        let source = &endpoint.base_url.source;
+        says(source)
+            || source.contains("{{")
+                && plan.vars.values().any(|value| matches!(value, Value::String(text) if says(text)))
+    })
+}

@@ -1,0 +1,129 @@
+//! Finding and reading a plan's file; when there is none of that name, saying what is there.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use entities::SyncPlan;
+use plan::{Diagnostics, Loaded};
+
+use crate::context::Context;
+use crate::exit::Problem;
+use crate::terminal::{clean, to_stderr};
+
+/// A plan larger than this is a mistake (a dump, a binary), not a plan.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// Reads a plan's text.
+pub(crate) fn read(path: &Path) -> Result<String, Problem> {
+    let shown = clean(&path.to_string_lossy()).into_owned();
+    let unreadable = |why: &str| Problem::wrong(format!("cannot read plan `{shown}`: {why}"));
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(missing(path, &shown)),
+        Err(error) => return Err(unreadable(&error.to_string())),
+        Ok(metadata) if metadata.is_dir() => {
+            let problem = unreadable("it is a directory");
+            return Err(match suggestions(path) {
+                Some(line) => problem.help(line),
+                None => problem,
+            });
+        }
+        Ok(metadata) if metadata.len() > LARGEST => return Err(unreadable("it is larger than 16 MiB")),
+        Ok(_) => {}
+    }
+    let bytes = fs::read(path).map_err(|error| unreadable(&error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| {
+        unreadable(&format!("it is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
+    })
+}
+
+/// Reads and checks a plan; its warnings go to stderr.
+pub(crate) fn load(
+    path: &Path,
+    overrides: &[(String, String)],
+    context: &Context,
+) -> Result<SyncPlan, Problem> {
+    let text = read(path)?;
+    let lookup = context.lookup_for(path);
+    match plan::load(&path.to_string_lossy(), &text, &lookup, overrides) {
+        Ok(loaded) => {
+            let Loaded { plan, warnings } = loaded;
+            if !warnings.is_empty() {
+                let warnings = Diagnostics { source: Arc::clone(&plan.source), list: warnings };
+                to_stderr(warnings.render(context.colour).trim_end());
+            }
+            Ok(plan)
+        }
+        Err(diagnostics) => Err(Problem::diagnosed(diagnostics.render(context.colour))),
+    }
+}
+
+/// As [`load`], for commands that only look at what a plan has landed: they have no use for warnings.
+pub(crate) fn load_quietly(path: &Path, context: &Context) -> Result<SyncPlan, Problem> {
+    let text = read(path)?;
+    match plan::load(&path.to_string_lossy(), &text, &context.lookup_for(path), &[]) {
+        Ok(loaded) => Ok(loaded.plan),
+        Err(diagnostics) => Err(Problem::diagnosed(diagnostics.render(context.colour))),
+    }
+}
+
+/// Every `*.toml` of a directory, sorted; empty when it cannot be read.
+pub(crate) fn plans_in(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut plans: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml") && path.is_file())
+        .collect();
+    plans.sort();
+    plans
+}
+
+/// The name most like `wanted`, if one is like it at all.
+pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}
+
+fn missing(path: &Path, shown: &str) -> Problem {
+    let problem = Problem::wrong(format!("there is no plan `{shown}`"));
+    let here = known_plans(path);
+    let stem =
+        |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let stems: Vec<String> = here.iter().map(|path| stem(path)).collect();
+    let like = nearest(&stem(path), stems.iter().map(String::as_str))
+        .and_then(|name| stems.iter().position(|stem| stem == name));
+    let problem = match like {
+        Some(index) => problem.help(format!("did you mean `{}`?", clean(&here[index].to_string_lossy()))),
+        None => problem,
+    };
+    match suggestions(path) {
+        Some(line) => problem.help(line),
+        None => problem.help("a plan is a TOML file; there is none in plans/ here"),
+    }
+}
+
+fn known_plans(path: &Path) -> Vec<PathBuf> {
+    let mut plans = plans_in(Path::new("plans"));
+    let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    if !beside.as_os_str().is_empty() && beside != Path::new("plans") {
+        plans.extend(plans_in(beside));
+    }
+    plans
+}
+
+fn suggestions(path: &Path) -> Option<String> {
+    const SHOWN: usize = 8;
+    let plans = known_plans(path);
+    if plans.is_empty() {
+        return None;
+    }
+    let names: Vec<String> =
+        plans.iter().take(SHOWN).map(|path| clean(&path.to_string_lossy()).into_owned()).collect();
+    let more = plans.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Some(format!("here are {}{more}", names.join(", ")))
+}

@@ -1,0 +1,226 @@
+//! What is written for people: stdout and stderr, colours, numbers, and text from outside made
+//! harmless. Not what is said: that is each command's.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use crate::exit::Problem;
+
+/// Writes results to stdout. A reader that has gone away (`| head`) ends the writing, not the command.
+pub(crate) fn to_stdout(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a line for people to stderr.
+pub(crate) fn to_stderr(line: &str) {
+    let mut out = io::stderr().lock();
+    let _ = writeln!(out, "{line}");
+}
+
+/// Says on stderr why a command cannot go on, and the ways out.
+pub(crate) fn complain(problem: &Problem, paint: Paint) {
+    if problem.rendered {
+        to_stderr(problem.text.trim_end());
+    } else {
+        to_stderr(&format!("{} {}", paint.red("error:"), clean_lines(&problem.text)));
+    }
+    for line in &problem.help {
+        to_stderr(&format!("  {} {}", paint.bold("help:"), clean_lines(line)));
+    }
+}
+
+/// Text from outside as one harmless line: control characters (which could move the cursor, set
+/// the title or fake a line) and direction overrides are shown as escapes.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push(' '),
+            c if is_harmful(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// As [`clean`], but line ends are kept: for texts of several lines.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+/// At most `most` characters, the last one an ellipsis if some were cut.
+pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+    if text.chars().count() <= most {
+        return Cow::Borrowed(text);
+    }
+    let mut out: String = text.chars().take(most.saturating_sub(1)).collect();
+    out.push('…');
+    Cow::Owned(out)
+}
+
+/// Colours, or none of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint(pub(crate) bool);
+
+impl Paint {
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.wrap("1;32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.wrap("1;33", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// `1234567` → `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// `1 row`, `2 rows`; plurals that take an `s`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// A rate: `0.4`, `9.7`, `120`, `173,000`.
+pub(crate) fn rate(per_second: f64) -> String {
+    if !per_second.is_finite() || per_second <= 0.0 {
+        "0".to_owned()
+    } else if per_second < 9.95 {
+        format!("{per_second:.1}")
+    } else {
+        count(per_second.round() as u64)
+    }
+}
+
+/// A duration as people say it: `350ms`, `3.2s`, `4m 05s`, `2h 10m`, `3d 04h`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{:.1}s", duration.as_secs_f64().min(59.9)),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// Bytes as people say them: `812 B`, `3.4 KiB`, `64.0 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Columns of text, aligned; `right` says which columns are numbers. Rows are indented by two.
+pub(crate) fn table(rows: &[Vec<String>], right: &[bool]) -> String {
+    let mut widths = vec![0usize; right.len()];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for ((cell, width), right) in row.iter().zip(&widths).zip(right) {
+            let gap = " ".repeat(width - cell.chars().count());
+            let _ = if *right { write!(line, " {gap}{cell} ") } else { write!(line, " {cell}{gap} ") };
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_cannot_steer_the_terminal() {
+        for (input, expected) in [
+            ("plain – text", "plain – text"),
+            ("\x1b]0;owned\x07x", "\\u{1b}]0;owned\\u{7}x"),
+            ("a\r\nerror: fake", "a\\r\\nerror: fake"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("abc\u{202e}def", "abc\\u{202e}def"),
+        ] {
+            assert_eq!(clean(input), expected);
+        }
+        assert_eq!(clean_lines("a\nb\x1b"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "row"), "1 row");
+        assert_eq!(counted(2_000, "row"), "2,000 rows");
+        assert_eq!(rate(0.42), "0.4");
+        assert_eq!(rate(99.6), "100");
+        assert_eq!(rate(f64::NAN), "0");
+        assert_eq!(bytes(812), "812 B");
+        assert_eq!(bytes(64 * 1024 * 1024), "64.0 MiB");
+        for (seconds, expected) in
+            [(0.35, "350ms"), (3.21, "3.2s"), (245.0, "4m 05s"), (7800.0, "2h 10m"), (273_600.0, "3d 04h")]
+        {
+            assert_eq!(duration(Duration::from_secs_f64(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn tables_align() {
+        let rows =
+            vec![vec!["task".to_owned(), "rows".to_owned()], vec!["instruments".to_owned(), "5".to_owned()]];
+        assert_eq!(table(&rows, &[false, true]), "  task         rows\n  instruments     5\n");
+    }
+}

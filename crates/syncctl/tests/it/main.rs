@@ -1,0 +1,9 @@
+//! The command as its users meet it: the real binary, real files, real HTTP on loopback.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod harness;
+
+mod arguments;
+mod interrupt;
+mod plans;
+mod quickstart;

@@ -1,0 +1,38 @@
+//! `cargo xtask ci`: every check, in the order in which they are cheapest to fail.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{layers, report, root, say, tidy};
+
+/// The steps that are cargo's.
+const STEPS: &[(&str, &[&str])] = &[
+    ("format", &["fmt", "--all", "--check"]),
+    ("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]),
+    ("tests", &["test", "--workspace", "--quiet"]),
+    ("docs", &["doc", "--workspace", "--no-deps", "--quiet"]),
+];
+
+/// Runs all checks; stops at the first that fails.
+pub(crate) fn run() -> Result<()> {
+    let root = root()?;
+    report("layers", layers::check(&root)?)?;
+    report("tidy", tidy::check(&root)?)?;
+    for (name, args) in STEPS {
+        #[expect(clippy::disallowed_methods, reason = "tells people how long a step took")]
+        let start = Instant::now();
+        let status = Command::new(env!("CARGO"))
+            .args(*args)
+            .current_dir(&root)
+            .env("RUSTDOCFLAGS", "--deny warnings")
+            .status()
+            .with_context(|| format!("cannot run cargo {}", args.join(" ")))?;
+        if !status.success() {
+            bail!("{name} failed; run it alone with: cargo {}", args.join(" "));
+        }
+        say(&format!("{name}: ok ({:.0} s)\n", start.elapsed().as_secs_f64()));
+    }
+    Ok(())
+}
