@@ -1,11 +1,190 @@
-//! `cargo xtask bench`: speed and memory as ratios, measured side by side in one run.
+//! `cargo xtask bench [NAME…] [--quick]`: speed and memory, measured side by side in one run against the sandbox in a
+//! process of its own. Ratios count: absolute times are the machine's. A missed target is printed; only what must
+//! never be wrong (rows, refusals, exit codes) fails the bench. Not a profiler, and not a test of anything else.
 
-use std::path::Path;
+mod children;
+mod limits;
+mod memory;
+mod records;
+mod requests;
+mod server;
+mod startup;
+mod table;
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::bench::children::Syncctl;
+use crate::say;
+
+type Measure = fn(&mut Bench) -> Result<()>;
+
+/// What there is to measure, in the order in which it is.
+const BENCHES: &[(&str, Measure)] = &[
+    ("requests", requests::measure),
+    ("records", records::measure),
+    ("limits", limits::measure),
+    ("memory", memory::measure),
+    ("startup", startup::measure),
+];
 
 /// Runs the benchmarks named, or all.
-pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
-    let _ = (root, names);
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let (flags, names): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|word| word.starts_with('-'));
+    if let Some(flag) = flags.iter().find(|flag| **flag != "--quick") {
+        bail!("there is no `{flag}`: cargo xtask bench [NAME…] [--quick]");
+    }
+    if let Some(name) = names.iter().find(|name| !BENCHES.iter().any(|(known, _)| known == **name)) {
+        let known: Vec<&str> = BENCHES.iter().map(|(known, _)| *known).collect();
+        bail!("there is no bench `{name}`: {}", known.join(", "));
+    }
+    build(root)?;
+    let mut bench = Bench::new(root, !flags.is_empty())?;
+    say(&format!("{}\n", machine()));
+    for (name, measure) in BENCHES {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        measure(&mut bench).with_context(|| format!("bench {name}"))?;
+    }
+    ensure!(bench.wrong.is_empty(), "wrong, whatever the speed:\n  {}", bench.wrong.join("\n  "));
     Ok(())
+}
+
+/// One run of the bench.
+pub(crate) struct Bench {
+    release: PathBuf,
+    scratch: PathBuf,
+    quick: bool,
+    /// What must never be wrong, and was.
+    wrong: Vec<String>,
+}
+
+impl Bench {
+    fn new(root: &Path, quick: bool) -> Result<Bench> {
+        // Below target: on the disk of the repository, ignored by git, and left behind to be looked at.
+        let scratch = root.join("target/bench");
+        if scratch.exists() {
+            std::fs::remove_dir_all(&scratch)?;
+        }
+        std::fs::create_dir_all(&scratch)?;
+        Ok(Bench { release: root.join("target/release"), scratch, quick, wrong: Vec::new() })
+    }
+
+    /// Less of everything when in a hurry.
+    fn pick<T>(&self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    /// An empty directory.
+    fn place(&self, name: &str) -> Result<PathBuf> {
+        let place = self.scratch.join(name);
+        std::fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
+        Ok(place)
+    }
+
+    fn syncctl(&self, place: &Path) -> Syncctl {
+        Syncctl { program: self.release.join("syncctl"), place: place.to_owned() }
+    }
+
+    fn sandbox(&self) -> PathBuf {
+        self.release.join("sandbox")
+    }
+
+    fn bare_loop(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.release.join("examples/bare_loop"));
+        command.args(words);
+        command
+    }
+
+    /// The first row of a query, checked against what it must be.
+    fn must_select(&mut self, database: &Path, sql: &str, expected: &str) -> Result<()> {
+        let found = self.select(database, sql)?;
+        self.must(found == expected, || {
+            format!("{}: `{sql}` gives {found}, not {expected}", database.display())
+        });
+        Ok(())
+    }
+
+    fn select(&self, database: &Path, sql: &str) -> Result<String> {
+        let mut command = self.bare_loop(&["query", &database.to_string_lossy(), sql]);
+        Ok(children::timed(&mut command, &self.scratch.join("query"))?.must_succeed()?.trim().to_owned())
+    }
+
+    fn must(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            let what = what();
+            say(&format!("  WRONG: {what}\n"));
+            self.wrong.push(what);
+        }
+    }
+}
+
+fn build(root: &Path) -> Result<()> {
+    let arguments = [
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "syncctl",
+        "-p",
+        "sandbox",
+        "--bins",
+        "--example",
+        "bare_loop",
+    ];
+    let status = Command::new(env!("CARGO")).args(arguments).current_dir(root).status()?;
+    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
+    Ok(())
+}
+
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let load = read("/proc/loadavg");
+    format!(
+        "machine: {cores} cores ({}), Linux {}, load before {}; the server is another process on the same cores",
+        model.map_or("unknown", |(_, model)| model),
+        read("/proc/sys/kernel/osrelease").trim(),
+        load.split(' ').next().unwrap_or("unknown"),
+    )
+}
+
+#[expect(clippy::disallowed_methods, reason = "measuring time is what a bench is for")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The middle one (the lower of the two of an even number); 0 of nothing.
+fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        for (figures, expected) in
+            [(vec![], 0.0), (vec![3.0], 3.0), (vec![9.0, 1.0], 1.0), (vec![9.0, 1.0, 2.0], 2.0)]
+        {
+            assert_eq!(median(figures), expected);
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_errors() {
+        for word in ["reqests", "--fast"] {
+            assert!(run(Path::new("/nowhere"), &[word.to_owned()]).is_err());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The trait Worker: who executes one task; what it is given and what it gives back.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub struct Job {
 }
 
 /// A request that another answer asked for; it took a grant of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Hop {
     /// A redirect's target, and how many there were so far. `get` when the method becomes GET.
     Redirect {
@@ -50,6 +51,13 @@ pub enum Hop {
         /// 303 (and 301, 302 of a POST): the hop is a GET without a body.
         get: bool,
     },
+}
+
+impl fmt::Debug for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Hop::Redirect { url: _, count, get } = self;
+        f.debug_struct("Redirect").field("url", &"***").field("count", count).field("get", get).finish()
+    }
 }
 
 /// What came of one request.

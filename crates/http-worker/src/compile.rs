@@ -2,8 +2,7 @@
 //! that a plan that cannot run fails before its first request.
 
 use entities::{
-    Endpoint, Failure, FailureClass, FailureKind, RunContext, Secrets, SpecIndex, TaskSpec, TimeOuts,
-    ValueTemplate,
+    Endpoint, Failure, FailureClass, FailureKind, RunContext, SpecIndex, TaskSpec, TimeOuts, ValueTemplate,
 };
 use expr::{Globals, Scope};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT};
@@ -79,7 +78,7 @@ fn compile_spec(
     let client = around.clients.client(&uri, endpoint.timeout.connect, address.sandbox).map_err(|why| {
         Failure::new(FailureClass::Permanent, FailureKind::Tls, format!("no TLS on this machine: {why}"))
     })?;
-    let mut request = compile_request(spec, endpoint, address, around, &context.secrets, &run)?;
+    let mut request = compile_request(spec, endpoint, address, around, &run)?;
     if !request.address.sandbox
         && let Some(value) = around.clients.proxies().authorization(&uri)
     {
@@ -101,7 +100,6 @@ fn compile_request(
     endpoint: &Endpoint,
     address: Address,
     around: &Surroundings<'_>,
-    secrets: &Secrets,
     run: &Scope<'_>,
 ) -> Result<CompiledRequest, Failure> {
     let credential = Credential::compile(spec.auth.as_ref().unwrap_or(&endpoint.auth), endpoint.at, run)?;
@@ -157,7 +155,6 @@ fn compile_request(
         paging,
         cursor_start,
         hidden,
-        secrets: Vec::new(),
         at: spec.path.at,
     };
     compile_headers(&mut request, spec, endpoint, run)?;
@@ -167,7 +164,6 @@ fn compile_request(
     if let Some(text) = request.path.query.clone().filter(Text::uses_secrets) {
         request.hidden.push(text);
     }
-    request.secrets = sent_secrets(&request, secrets);
     Ok(request)
 }
 
@@ -223,13 +219,4 @@ fn compile_headers(
         }
     }
     Ok(())
-}
-
-/// The secrets that the spec's requests hold anyway.
-fn sent_secrets(request: &CompiledRequest, secrets: &Secrets) -> Vec<(String, entities::Secret)> {
-    let texts = request.hidden.iter().chain(request.credential.iter().flat_map(Credential::texts));
-    let mut names: Vec<&str> = texts.flat_map(Text::secret_names).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().filter_map(|name| Some((name.to_owned(), secrets.0.get(name)?.clone()))).collect()
 }

@@ -154,3 +154,6 @@ fn nothing(skipped: bool) -> Landed {
         skipped,
     }
 }
+
+#[cfg(test)]
+mod tests;

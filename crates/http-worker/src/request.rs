@@ -7,7 +7,7 @@ mod shown;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use entities::{Failure, Hop, Job, Place, Position, Task, TaskSpec};
+use entities::{Failure, Hop, Job, Place, Position, Secrets, Task, TaskSpec};
 use expr::{Globals, Scope};
 use http::header::{CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -41,8 +41,6 @@ pub(crate) struct CompiledRequest {
     pub(crate) cursor_start: Option<Data>,
     /// Templates whose text no output may show, beside the credential's.
     pub(crate) hidden: Vec<Text>,
-    /// Secrets that the spec's requests hold, to be put back into stored URLs.
-    pub(crate) secrets: Vec<(String, entities::Secret)>,
     pub(crate) at: Place,
 }
 
@@ -77,7 +75,9 @@ impl CompiledRequest {
         let paged = self.paging.value(&job.task.page.position);
         let url = match (&job.hop, &job.task.page.position) {
             (Some(Hop::Redirect { url, .. }), _) => self.elsewhere(url, &scope)?,
-            (None, Position::Url(text)) => self.elsewhere(&self.with_secrets(text), &scope)?,
+            (None, Position::Url(text)) => {
+                self.elsewhere(&with_secrets(text, &job.context.secrets), &scope)?
+            }
             (None, _) => self.url(&scope, paged.as_ref())?,
         };
         let get = matches!(&job.hop, Some(Hop::Redirect { get: true, .. }));
@@ -178,19 +178,19 @@ impl CompiledRequest {
         }
         Ok(url)
     }
+}
 
-    /// A stored URL with its `{{ secrets.x }}` replaced. Only secrets that the spec sends anyway:
-    /// the rest of the text is a server's, and no server may ask for one by name.
-    fn with_secrets(&self, text: &str) -> String {
-        let mut out = text.to_owned();
-        for (name, secret) in &self.secrets {
-            let marker = format!("{{{{ secrets.{name} }}}}");
-            if out.contains(&marker) {
-                out = out.replace(&marker, &crate::address::encode_value(secret.expose()));
-            }
+/// A stored URL with its `{{ secrets.x }}` replaced, and nothing else: it is a server's text. (What
+/// stores it escapes the braces that the server wrote, so that no server can ask for a secret.)
+fn with_secrets(text: &str, secrets: &Secrets) -> String {
+    let mut out = text.to_owned();
+    for (name, secret) in &secrets.0 {
+        let marker = format!("{{{{ secrets.{name} }}}}");
+        if out.contains(&marker) {
+            out = out.replace(&marker, &crate::address::encode_value(secret.expose()));
         }
-        out
     }
+    out
 }
 
 /// Appends to a URL's query.

@@ -45,11 +45,6 @@ impl Text {
         self.template.uses_secrets()
     }
 
-    /// The names of the secrets it reads.
-    pub(crate) fn secret_names(&self) -> impl Iterator<Item = &str> {
-        self.template.names().iter().filter_map(|name| name.strip_prefix("secrets."))
-    }
-
     pub(crate) fn at(&self) -> Place {
         self.at
     }

@@ -191,12 +191,6 @@ fn check_windows(findings: &Findings, task: &TaskSpec) {
             Some("remove the cursor, or the windows"),
         );
     }
-    if task.parent().is_none() {
-        return;
-    }
-    if task.mode == Mode::Append && task.cursor.is_some() && task.foreach.len() > 1 {
-        not_built(findings, span(task.at), "a cursor on a product with another task's records", None);
-    }
 }
 
 /// A task cannot be repeated over its own records, not even through others.

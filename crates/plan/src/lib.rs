@@ -36,6 +36,7 @@ mod fingerprint;
 mod names;
 mod projection;
 mod strings;
+mod visible;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Loaded, Lookup, load};

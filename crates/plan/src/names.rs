@@ -20,6 +20,7 @@ use crate::secrets::DeclaredSecrets;
 use crate::strings;
 use crate::task::programs;
 use crate::vars::DeclaredVars;
+use crate::visible::{FILTERS, Visible, advice, bound_problem, find_name, jq_vars};
 
 /// What the names of a plan are checked against, and which of them were seen.
 pub(crate) struct Names<'a> {
@@ -28,56 +29,6 @@ pub(crate) struct Names<'a> {
     secrets: &'a DeclaredSecrets,
     globals: Globals,
     used: RefCell<BTreeSet<String>>,
-}
-
-/// What a template may read where it stands.
-#[derive(Clone, Copy, Debug)]
-struct Visible<'a> {
-    /// For messages: "the request", "`fields`".
-    place: &'static str,
-    foreach: &'a [Foreach],
-    /// Whether the task has a cursor; none where no cursor can be.
-    cursor: Option<bool>,
-    page: bool,
-    record: bool,
-    secrets: bool,
-}
-
-impl<'a> Visible<'a> {
-    fn nothing(place: &'static str) -> Self {
-        Visible { place, foreach: &[], cursor: None, page: false, record: false, secrets: false }
-    }
-
-    fn endpoint() -> Self {
-        Visible { secrets: true, ..Visible::nothing("an endpoint") }
-    }
-
-    fn request(task: &'a TaskSpec) -> Self {
-        Visible {
-            place: "a request",
-            foreach: &task.foreach,
-            cursor: Some(task.cursor.is_some()),
-            page: true,
-            record: false,
-            secrets: true,
-        }
-    }
-
-    fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.foreach.iter().map(|foreach| foreach.name.as_str()).collect();
-        names.extend(["vars", "now", "today"]);
-        for (name, there) in [
-            ("secrets", self.secrets),
-            ("cursor", self.cursor == Some(true)),
-            ("page", self.page),
-            ("record", self.record),
-        ] {
-            if there {
-                names.push(name);
-            }
-        }
-        names
-    }
 }
 
 impl<'a> Names<'a> {
@@ -163,14 +114,17 @@ impl<'a> Names<'a> {
             return None;
         }
         let none = Map::new();
-        let scope = Scope { globals: &self.globals, bindings: &none, cursor: None, record: None, page: None };
-        match template.value(&scope) {
+        match template.value(&self.scope(&none)) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report("template", text.at, &text.source, &error);
+                self.report("template", text.at, &text.source, &error, &[]);
                 None
             }
         }
+    }
+
+    fn scope<'s>(&'s self, none: &'s Map<String, Value>) -> Scope<'s> {
+        Scope { globals: &self.globals, bindings: none, cursor: None, record: None, page: None }
     }
 
     /// Checks a request and says whether it sends the cursor.
@@ -290,20 +244,24 @@ impl<'a> Names<'a> {
     fn template(&self, text: &TemplateText, visible: Visible<'_>) -> bool {
         match Template::compile(text) {
             Ok(template) => {
-                for name in template.names() {
-                    self.name(name, text, visible);
+                let known =
+                    template.names().iter().fold(true, |known, name| self.name(name, text, visible) & known);
+                if template.literal().is_none() && known {
+                    // What needs nothing but variables can be tried out.
+                    let _ = self.evaluate(text);
                 }
                 template.names().iter().any(|name| name == "cursor" || name.starts_with("cursor."))
             }
             Err(error) => {
-                self.report("template", text.at, &text.source, &error);
+                self.report("template", text.at, &text.source, &error, &[]);
                 // Who cannot read it cannot say that the cursor is missing.
                 true
             }
         }
     }
 
-    fn name(&self, name: &str, text: &TemplateText, visible: Visible<'_>) {
+    /// Whether a name is known where it stands; says so if not.
+    fn name(&self, name: &str, text: &TemplateText, visible: Visible<'_>) -> bool {
         let mut parts = name.split('.');
         let root = parts.next().unwrap_or("");
         let second = parts.next();
@@ -333,9 +291,9 @@ impl<'a> Names<'a> {
                     .label("unknown secret")
                     .help(suggest_or_list(secret, secrets(), "secrets in [secrets]"))
             }
-            ("vars" | "secrets" | "now" | "today", _) => return,
+            ("vars" | "secrets" | "now" | "today", _) => return true,
             ("cursor", _) => match visible.cursor {
-                Some(true) => return,
+                Some(true) => return true,
                 Some(false) => error("no-cursor", "the task has no `cursor`".to_owned())
                     .label("nothing to stand for")
                     .help("add cursor = { field = \"updated_at\", start = \"2024-01-01T00:00:00Z\" }"),
@@ -343,8 +301,8 @@ impl<'a> Names<'a> {
                     .label("unknown here")
                     .help("a cursor belongs to a task: use it in the request of a task"),
             },
-            ("page", _) if visible.page => return,
-            ("record", _) if visible.record => return,
+            ("page", _) if visible.page => return true,
+            ("record", _) if visible.record => return true,
             _ => match visible.foreach.iter().find(|foreach| foreach.name == root) {
                 Some(foreach) => match bound_problem(foreach, second) {
                     Some((message, help)) => {
@@ -352,7 +310,7 @@ impl<'a> Names<'a> {
                             if message.starts_with("not built") { "not-built" } else { "unknown-name" };
                         error(code, message).label("not there").help(help)
                     }
-                    None => return,
+                    None => return true,
                 },
                 None => error("unknown-name", format!("`{root}` is not known in {}", visible.place))
                     .label("unknown name")
@@ -360,6 +318,7 @@ impl<'a> Names<'a> {
             },
         };
         self.findings.push(problem);
+        false
     }
 
     /// What was probably meant by a name that nothing binds.
@@ -406,16 +365,23 @@ impl<'a> Names<'a> {
             }
         }
         if let Err(error) = Jq::compile(text, names) {
-            self.report("jq", text.at, &text.source, &error);
+            self.report("jq", text.at, &text.source, &error, names);
         }
     }
 
     /// An error of the expr crate, at its own column.
-    fn report(&self, code: &'static str, at: Place, source: &str, error: &ExprError) {
+    fn report(&self, code: &'static str, at: Place, source: &str, error: &ExprError, names: &[&str]) {
         let label = if code == "jq" { "in this jq program" } else { "in this template" };
         let mut report =
             self.findings.error(code, self.within(at, source, error.at.clone()), &error.message).label(label);
-        report.help = advice(code, source).map(str::to_owned);
+        let named = error.at.clone().and_then(|at| source.get(at)).unwrap_or("");
+        report.help = match closest(named, FILTERS.into_iter()) {
+            Some(filter) if error.message.contains("filter") => Some(format!("did you mean `{filter}`?")),
+            _ => match named.strip_prefix('$').and_then(|name| closest(name, names.iter().copied())) {
+                Some(name) => Some(format!("did you mean `${name}`?")),
+                None => advice(code, source).map(str::to_owned),
+            },
+        };
         self.findings.push(report);
     }
 
@@ -428,84 +394,6 @@ impl<'a> Names<'a> {
             None => whole,
         }
     }
-}
-
-/// A way out of mistakes that other languages teach.
-fn advice(code: &str, source: &str) -> Option<&'static str> {
-    match code {
-        "jq" if source.contains("&&") || source.contains("||") => Some("jq writes `and` and `or`"),
-        "jq" if source.contains("{{") => {
-            Some("jq has no templates: variables are $vars.name, foreach names are $name")
-        }
-        "jq" if source.starts_with('$') && !source.starts_with("$vars") => {
-            Some("jq paths begin with a dot: \".data.items[]\"")
-        }
-        "jq" if source.contains('\'') => {
-            Some("jq writes strings in double quotes; put the program in single quotes: '.a == \"b\"'")
-        }
-        "template" if source.matches("{{").count() > source.matches("}}").count() => {
-            Some("close every `{{` with `}}`")
-        }
-        "template" if source.matches("{%").count() > source.matches("%}").count() => {
-            Some("close every `{%` with `%}`")
-        }
-        _ => None,
-    }
-}
-
-/// What is wrong with reading `second` of a `foreach` name.
-fn bound_problem(foreach: &Foreach, second: Option<&str>) -> Option<(String, String)> {
-    let name = &foreach.name;
-    match (&foreach.over, second) {
-        (Over::Windows { .. }, Some("start" | "end")) | (Over::Records { .. }, Some(_)) => None,
-        (Over::Windows { .. }, Some("last")) => {
-            Some((format!("not built yet: `{name}.last`"), format!("use {{{{ {name}.end }}}}")))
-        }
-        (Over::Windows { .. }, Some(other)) => Some((
-            format!("a window has no `{other}`"),
-            format!("use {{{{ {name}.start }}}} or {{{{ {name}.end }}}}"),
-        )),
-        (Over::Range { .. }, Some(other)) => {
-            Some((format!("`{name}` is an integer and has no `{other}`"), format!("use {{{{ {name} }}}}")))
-        }
-        (Over::List(ValueTemplate::List(items)), Some(other))
-            if items.iter().all(|item| matches!(item, ValueTemplate::Plain(_) | ValueTemplate::Text(_))) =>
-        {
-            Some((
-                format!("the elements of `{name}` are plain values and have no `{other}`"),
-                format!("use {{{{ {name} }}}}"),
-            ))
-        }
-        _ => None,
-    }
-}
-
-/// Where a dotted name stands in a template's source, within braces.
-fn find_name(source: &str, name: &str) -> Option<Range<usize>> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    let first = source.find("{{").into_iter().chain(source.find("{%")).min()?;
-    source[first..].match_indices(name).map(|(at, _)| first + at).find_map(|at| {
-        let before = source[..at].chars().next_back();
-        let after = source[at + name.len()..].chars().next();
-        let apart = !before.is_some_and(is_word) && !after.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        apart.then(|| at..at + name.len())
-    })
-}
-
-/// Every `$vars.name` of a jq program (an empty name for `$vars` alone), and where it stands.
-fn jq_vars(source: &str) -> Vec<(&str, Range<usize>)> {
-    source
-        .match_indices("$vars")
-        .filter(|(at, _)| !source[at + 5..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-        .map(|(at, _)| {
-            let rest = &source[at + 5..];
-            let name = rest.strip_prefix('.').map_or("", |rest| {
-                rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or("")
-            });
-            let end = if name.is_empty() { at + 5 } else { at + 6 + name.len() };
-            (name, at..end)
-        })
-        .collect()
 }
 
 fn kind(value: &Value) -> &'static str {

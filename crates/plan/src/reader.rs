@@ -18,6 +18,8 @@ pub(crate) struct Section<'a> {
     pub(crate) span: Range<usize>,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
+    /// Those that are not built yet: suggested, but not listed.
+    later: Vec<&'static str>,
     /// Errors about keys that are not there, unless one of them turns out to be misspelt.
     missing: Vec<(Vec<&'static str>, Diagnostic)>,
 }
@@ -29,7 +31,7 @@ impl<'a> Section<'a> {
         span: Range<usize>,
         table: &'a DeTable<'a>,
     ) -> Self {
-        Section { findings, what, span, table, known: Vec::new(), missing: Vec::new() }
+        Section { findings, what, span, table, known: Vec::new(), later: Vec::new(), missing: Vec::new() }
     }
 
     /// The value of `key`, if the table has it.
@@ -70,6 +72,7 @@ impl<'a> Section<'a> {
     /// Keys of the format that this version cannot do.
     pub(crate) fn not_built(&mut self, keys: &[(&'static str, &str)]) {
         for (key, instead) in keys {
+            self.later.push(key);
             if let Some(item) = self.take(key) {
                 let instead = (!instead.is_empty()).then_some(*instead);
                 not_built(self.findings, item.key_span.clone(), &item.what, instead);
@@ -151,9 +154,13 @@ pub(crate) fn suggest_or_list<'c>(
     candidates: impl Iterator<Item = &'c str> + Clone,
     title: &str,
 ) -> String {
-    if let Some(candidate) = closest(unknown, candidates.clone()) {
-        return format!("did you mean `{candidate}`?");
+    match closest(unknown, candidates.clone()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => list(candidates, title),
     }
+}
+
+fn list<'c>(candidates: impl Iterator<Item = &'c str>, title: &str) -> String {
     let list: Vec<String> = candidates.map(|candidate| format!("`{candidate}`")).collect();
     if list.is_empty() { format!("there are no {title}") } else { format!("{title}: {}", list.join(", ")) }
 }

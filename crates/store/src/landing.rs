@@ -68,7 +68,8 @@ pub(crate) fn write(
 /// Why a batch cannot be held, seen without writing anything.
 fn unholdable(spec: &ActiveSpec, batch: &RecordBatch) -> Option<Failure> {
     if batch.text.len() > MOST_BYTES {
-        let message = format!("records of {} bytes: SQLite holds rows of up to {MOST_BYTES}", batch.text.len());
+        let message =
+            format!("records of {} bytes: SQLite holds rows of up to {MOST_BYTES}", batch.text.len());
         return Some(Failure::new(FailureClass::Permanent, FailureKind::Record, message));
     }
     merge::lacks_key(batch, spec.unique())

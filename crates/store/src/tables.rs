@@ -264,7 +264,7 @@ impl Table {
         }
         // Columns that existed only in this call's list were never filled: only older ones convert.
         widened.retain(|(at, _)| *at < before);
-        self.apply(conn, &widened)?;
+        self.apply(conn, &widened, before)?;
         self.add_columns(conn, before)
     }
 
@@ -294,15 +294,21 @@ impl Table {
     }
 
     /// Adds the columns from the `before`-th on to the table in the file.
-    fn add_columns(&self, conn: &Connection, before: usize) -> Result<(), Trouble> {
-        for at in before..self.columns.len() {
-            let column = &self.columns[at];
-            conn.execute_batch(&format!(
-                "ALTER TABLE {} ADD COLUMN {} {}",
-                quoted(&self.name),
-                quoted(&column.name),
-                column.kind.declared()
-            ))?;
+    fn add_columns(&mut self, conn: &Connection, before: usize) -> Result<(), Trouble> {
+        // Each ALTER TABLE makes SQLite read the whole schema again; an empty table is made anew instead.
+        let anew = self.columns.len() - before > 32 && self.is_empty(conn)?;
+        if anew {
+            self.rebuild(conn, &[], self.columns.len())?;
+        }
+        for (at, column) in self.columns.iter().enumerate().skip(before) {
+            if !anew {
+                conn.execute_batch(&format!(
+                    "ALTER TABLE {} ADD COLUMN {} {}",
+                    quoted(&self.name),
+                    quoted(&column.name),
+                    column.kind.declared()
+                ))?;
+            }
             self.record(conn, at)?;
         }
         Ok(())
@@ -319,6 +325,11 @@ impl Table {
         name
     }
 
+    fn is_empty(&self, conn: &Connection) -> Result<bool, Trouble> {
+        let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quoted(&self.name));
+        Ok(conn.query_row(&sql, [], |row| row.get(0))?)
+    }
+
     /// Whether an integer column holds one that a double may bend.
     pub(crate) fn holds_wide(&self, conn: &Connection, at: usize) -> Result<bool, Trouble> {
         let column = quoted(&self.columns[at].name);
@@ -329,17 +340,18 @@ impl Table {
         Ok(self.exists && conn.query_row(&sql, [], |row| row.get(0))?)
     }
 
-    /// Brings the values held into their columns' new types.
-    fn apply(&mut self, conn: &Connection, widened: &[(usize, ColumnType)]) -> Result<(), Trouble> {
+    /// Brings the values held into their columns' new types. Only `before` columns are in the file yet.
+    fn apply(
+        &mut self,
+        conn: &Connection,
+        widened: &[(usize, ColumnType)],
+        before: usize,
+    ) -> Result<(), Trouble> {
         let bends = |(at, was): &(usize, ColumnType)| {
             self.columns[*at].declared && was.declared() != self.columns[*at].kind.declared()
         };
         if widened.iter().any(bends) {
-            widen::rebuild(conn, &self.name, &self.columns[..], widened)?;
-            for column in &mut self.columns {
-                column.declared = !column.kind.declared().is_empty();
-            }
-            return Ok(());
+            return self.rebuild(conn, widened, before);
         }
         for (at, was) in widened {
             let column = &self.columns[*at];
@@ -347,6 +359,19 @@ impl Table {
                 widen::convert_in_place(conn, &self.name, &column.name, *was, column.kind)?;
             }
             widen::record_type(conn, &self.name, column)?;
+        }
+        Ok(())
+    }
+
+    fn rebuild(
+        &mut self,
+        conn: &Connection,
+        widened: &[(usize, ColumnType)],
+        upto: usize,
+    ) -> Result<(), Trouble> {
+        widen::rebuild(conn, &self.name, &self.columns[..upto], widened)?;
+        for column in &mut self.columns[..upto] {
+            column.declared = !column.kind.declared().is_empty();
         }
         Ok(())
     }
@@ -381,10 +406,15 @@ impl Table {
     fn record(&self, conn: &Connection, at: usize) -> Result<(), Trouble> {
         let column = &self.columns[at];
         conn.prepare_cached(
-            "INSERT INTO _sync_columns (target, name, source, type, place) VALUES (?1, ?2, ?3, ?4,
-             (SELECT ifnull(max(place), 0) + 1 FROM _sync_columns WHERE target = ?1))",
+            "INSERT INTO _sync_columns (target, name, source, type, place) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![self.name, column.name, column.source, column.kind.as_str()])?;
+        .execute(params![
+            self.name,
+            column.name,
+            column.source,
+            column.kind.as_str(),
+            i64::try_from(at).unwrap_or(i64::MAX)
+        ])?;
         Ok(())
     }
 }

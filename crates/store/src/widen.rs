@@ -11,7 +11,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params};
 
 use crate::column::{ColumnType, digits};
-use crate::sql::quoted;
+use crate::sql::{quoted, quoted_list};
 use crate::tables::Column;
 use crate::trouble::Trouble;
 
@@ -29,36 +29,42 @@ pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
             Ok(recast(call.get_raw(0), from, to))
         },
     )?;
-    // (an object or null, a name, a value, its column's type) → the object with the value in it;
-    // without a name, the value is an object to take over.
+    // (an object or null, then any number of: a name, a value, its column's type) → the object with
+    // the values in it; a value without a name is an object to take over.
     conn.create_scalar_function(
         "_sync_fold",
-        4,
+        -1,
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
         |call| {
-            let object = call.get_raw(0).as_str_or_null().ok().flatten();
-            let name = call.get_raw(1).as_str_or_null().ok().flatten();
-            let kind = ColumnType::parse(call.get_raw(3).as_str().unwrap_or_default());
-            Ok(fold(object, name, call.get_raw(2), kind))
+            let mut all = match call.get_raw(0).as_str_or_null() {
+                Ok(Some(text)) => serde_json::from_str(text).unwrap_or_default(),
+                _ => serde_json::Map::new(),
+            };
+            for at in (1..call.len()).step_by(3) {
+                let name = call.get_raw(at).as_str_or_null().ok().flatten();
+                let kind = ColumnType::parse(call.get_raw(at + 2).as_str().unwrap_or_default());
+                fold(&mut all, name, call.get_raw(at + 1), kind);
+            }
+            Ok((!all.is_empty()).then(|| serde_json::Value::Object(all).to_string()))
         },
     )
 }
 
-fn fold(object: Option<&str>, name: Option<&str>, value: ValueRef<'_>, kind: ColumnType) -> Option<String> {
-    let parsed = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text));
+fn fold(
+    all: &mut serde_json::Map<String, serde_json::Value>,
+    name: Option<&str>,
+    value: ValueRef<'_>,
+    kind: ColumnType,
+) {
     let value = match value {
         ValueRef::Integer(i) if kind == ColumnType::Bool => serde_json::Value::from(i != 0),
         ValueRef::Integer(i) => serde_json::Value::from(i),
         ValueRef::Real(f) => serde_json::Value::from(f),
         ValueRef::Text(text) => match (std::str::from_utf8(text).unwrap_or_default(), kind) {
             (text, ColumnType::Text) => serde_json::Value::from(text),
-            (text, _) => parsed(text),
+            (text, _) => serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text)),
         },
-        ValueRef::Null | ValueRef::Blob(_) => return object.map(str::to_owned),
-    };
-    let mut all = match object.map(parsed) {
-        Some(serde_json::Value::Object(all)) => all,
-        _ => serde_json::Map::new(),
+        ValueRef::Null | ValueRef::Blob(_) => return,
     };
     match (name, value) {
         (Some(name), value) => {
@@ -67,7 +73,6 @@ fn fold(object: Option<&str>, name: Option<&str>, value: ValueRef<'_>, kind: Col
         (None, serde_json::Value::Object(more)) => all.extend(more),
         (None, _) => {}
     }
-    Some(serde_json::Value::Object(all).to_string())
 }
 
 fn recast(value: ValueRef<'_>, from: ColumnType, to: ColumnType) -> Value {
@@ -116,7 +121,7 @@ pub(crate) fn convert_in_place(
     Ok(())
 }
 
-/// Rebuilds `table` so that each of `columns` is declared as its type says. `was` names the type
+/// Rebuilds `table` so that it has each of `columns`, declared as its type says. `was` names the type
 /// that a column's values have now, where it differs.
 pub(crate) fn rebuild(
     conn: &Connection,
@@ -155,9 +160,14 @@ pub(crate) fn rebuild(
         }
     }
     let target = quoted(table);
+    let kept = quoted_list(present.iter().map(|(name, _)| name.as_str()));
+    let is_new = |column: &&Column| !present.iter().any(|(name, _)| column.name.eq_ignore_ascii_case(name));
+    for column in columns.iter().filter(is_new) {
+        definitions.push(format!("{} {}", quoted(&column.name), column.kind.declared()));
+    }
     conn.execute_batch(&format!(
         "CREATE TABLE {NEW} ({});
-         INSERT INTO {NEW} SELECT {} FROM {target};
+         INSERT INTO {NEW} ({kept}) SELECT {} FROM {target};
          DROP TABLE {target};
          ALTER TABLE {NEW} RENAME TO {target};",
         definitions.join(", "),

@@ -57,7 +57,12 @@ fn requests(origin: &str, count: u64, how: &str) -> Result<String> {
             match how {
                 "hyper" => {
                     let sender = connect(origin, &mut connections).await?;
-                    loops.spawn(on_one_connection(sender, host(origin)?.to_owned(), Arc::clone(&next), count));
+                    loops.spawn(on_one_connection(
+                        sender,
+                        host(origin)?.to_owned(),
+                        Arc::clone(&next),
+                        count,
+                    ));
                 }
                 "pooled" => {
                     loops.spawn(on_the_pool(client.clone(), origin.to_owned(), Arc::clone(&next), count));
@@ -162,15 +167,17 @@ struct Record {
 }
 
 const FIELDS: [&str; 15] = [
-    "id", "ref", "symbol", "side", "venue", "price", "quantity", "fee", "filled", "active", "maker", "note", "at",
-    "score", "account",
+    "id", "ref", "symbol", "side", "venue", "price", "quantity", "fee", "filled", "active", "maker", "note",
+    "at", "score", "account",
 ];
 
-const TABLE: &str = "create table records (id integer, ref text, symbol text, side text, venue text, price real,
+const TABLE: &str =
+    "create table records (id integer, ref text, symbol text, side text, venue text, price real,
     quantity integer, fee real, filled integer, active integer, maker integer, note text, at text, score real,
     account integer)";
 
-const INSERT: &str = "insert into records values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+const INSERT: &str =
+    "insert into records values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
 /// Fetch, parse, insert, next page. Gives the number of rows.
 fn records(origin: &str, pages: u64, database: &str, how: &str) -> Result<String> {
@@ -208,8 +215,8 @@ fn insert_typed(insert: &mut CachedStatement<'_>, body: &[u8]) -> Result<u64> {
     let page: Page = serde_json::from_slice(body)?;
     for r in &page.data {
         insert.execute(params![
-            r.id, r.r#ref, r.symbol, r.side, r.venue, r.price, r.quantity, r.fee, r.filled, r.active, r.maker, r.note,
-            r.at, r.score, r.account,
+            r.id, r.r#ref, r.symbol, r.side, r.venue, r.price, r.quantity, r.fee, r.filled, r.active,
+            r.maker, r.note, r.at, r.score, r.account,
         ])?;
     }
     Ok(page.data.len() as u64)

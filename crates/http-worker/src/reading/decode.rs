@@ -64,7 +64,11 @@ impl Decoder {
         fingerprint: bool,
     ) -> Result<Decoded<'a>, Failure> {
         match self.plain() {
-            Some(path) => self.decode_text(text, path, view, fingerprint),
+            Some(path) => match walk::walk(text, &path, self.columns.is_some()) {
+                Ok(walked) => self.decode_walked(text, walked, path, view, fingerprint),
+                Err(Trouble::Repeated) => self.decode_tree(view, fingerprint),
+                Err(trouble) => Err(self.place(trouble)),
+            },
             None => self.decode_tree(view, fingerprint),
         }
     }
@@ -83,15 +87,14 @@ impl Decoder {
         }
     }
 
-    fn decode_text<'a>(
+    fn decode_walked<'a>(
         &self,
         text: &'a str,
+        walked: walk::Walked<'a>,
         path: PlainPath,
         view: &View<'_>,
         fingerprint: bool,
     ) -> Result<Decoded<'a>, Failure> {
-        let walked =
-            walk::walk(text, &path, self.columns.is_some()).map_err(|trouble| self.place(trouble))?;
         let mut rows = walked.rows;
         let records = &text.as_bytes()[walked.records];
         let mut decoded = Decoded {
@@ -284,6 +287,8 @@ pub(super) enum Trouble {
     Syntax { at: usize, why: &'static str },
     /// The answer lacks what the plan points at.
     Missing(Box<str>),
+    /// A key on the way to the records stands twice, and the last counts: not for one pass.
+    Repeated,
     /// Records are arrays and nothing names their values.
     Unnamed,
     /// A record has more or fewer values than there are names.
@@ -312,6 +317,7 @@ impl Trouble {
             }
             Trouble::Missing(message) => failure(FailureKind::Missing, message.into())
                 .help("correct the path, or add `?` where the answer may lack it"),
+            Trouble::Repeated => failure(FailureKind::Decode, "a key stands twice".to_owned()),
             Trouble::Unnamed => failure(FailureKind::Decode, "the records are arrays".to_owned())
                 .help("name the values with `columns`"),
             Trouble::Uneven { record, values, columns } => failure(

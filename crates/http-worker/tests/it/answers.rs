@@ -79,7 +79,8 @@ async fn hostile_answers_are_named_failures() {
         many.extend_from_slice(format!("h{index}: x\r\n").as_bytes());
     }
     many.extend_from_slice(b"\r\n");
-    let cases: Vec<(&str, Vec<u8>, Then, FailureClass, FailureKind, &str)> = vec![
+    type Hostile = (&'static str, Vec<u8>, Then, FailureClass, FailureKind, &'static str);
+    let cases: Vec<Hostile> = vec![
         (
             "short of content-length",
             with("Content-Length: 1000\r\n", b"[{\"a\":1}"),

@@ -111,6 +111,9 @@ fn read_request(stream: &mut impl Read) -> Option<String> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
+        if bytes.first() == Some(&0x16) {
+            return Some("a TLS handshake".to_owned());
+        }
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
             let length = head

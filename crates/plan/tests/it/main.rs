@@ -1,5 +1,4 @@
 //! Plans as data: wrong ones with their diagnostics, right ones with what they mean, and noise.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod invalid;
 mod noise;

@@ -36,6 +36,33 @@ fn six_lines_are_a_plan() {
 }
 
 #[test]
+fn the_plan_that_documents_the_format_is_one() {
+    let text = include_str!("../valid/github.toml");
+    let loaded =
+        load("github.toml", text, &World, &[]).unwrap_or_else(|found| panic!("{}", found.render(false)));
+    assert_eq!(loaded.warnings, []);
+    let [issues, comments] = loaded.plan.tasks.as_slice() else { panic!() };
+    assert_eq!((issues.mode, comments.mode), (Mode::Merge, Mode::Merge));
+}
+
+#[test]
+fn the_mode_follows_from_key_and_cursor() {
+    let check = |task: &str, expected: Mode| {
+        let plan = good(&format!(
+            "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\n[tasks.t]\n{task}"
+        ));
+        assert_eq!(plan.tasks[0].mode, expected, "{task}");
+    };
+    let cursor = "query = { since = \"{{ cursor }}\" }\ncursor = { field = \"at\", start = 0 }\n";
+    check("get = \"/x\"\n", Mode::Replace);
+    check("get = \"/x\"\nkey = [\"id\"]\n", Mode::Merge);
+    check(&format!("get = \"/x\"\n{cursor}"), Mode::Append);
+    check(&format!("get = \"/x\"\nkey = [\"id\"]\n{cursor}"), Mode::Merge);
+    check("get = \"/x\"\nkey = [\"id\"]\nmode = \"append\"\n", Mode::Append);
+    check("get = \"/x\"\nkey = [\"id\"]\nmode = \"replace\"\n", Mode::Replace);
+}
+
+#[test]
 fn every_key_means_what_the_format_says() {
     let text = include_str!("../valid/everything.toml");
     let loaded = load("everything.toml", text, &World, &[("since".into(), "2025".into())])
@@ -99,7 +126,9 @@ fn every_key_means_what_the_format_says() {
     let Body::Json(ValueTemplate::Map(body)) = &bars.body else { panic!() };
     let ValueTemplate::Map(params) = &body[1].1 else { panic!() };
     assert_eq!(params[2].1, ValueTemplate::Plain(json!(10)));
-    assert!(matches!(&params[3].1, ValueTemplate::Plain(ratio) if ratio.to_string() == "0.10"));
+    assert!(
+        matches!(&params[3].1, ValueTemplate::Plain(ratio) if ratio.as_number().is_some_and(|ratio| ratio.as_str() == "0.10"))
+    );
     let Some(PaginateBy::Offset { param, place, start, .. }) = bars.paginate.as_ref().map(|p| &p.by) else {
         panic!()
     };
@@ -156,5 +185,21 @@ fn overrides_take_the_type_of_what_they_replace() {
     assert_eq!(
         set(&[("n", "2"), ("n", "3"), ("l", "b,c"), ("t", "5"), ("b", "true"), ("e", "given")]),
         json!({ "n": 3, "l": ["b", "c"], "t": "5", "b": true, "e": "given" })
+    );
+}
+
+#[test]
+fn what_nothing_uses_is_warned_of() {
+    let text = "[plan]\nname = \"p\"\n[vars]\na = 1\nb = 2\nc = 3\n[secrets]\ns = { env = \"S\" }\n[endpoints.a]\nbase_url = \"https://x.example\"\n[endpoints.b]\nbase_url = \"https://x.example\"\n[tasks.t]\nendpoint = \"a\"\nget = \"/x/{{ vars.a }}\"\nrecords = \".[] | select(.b == $vars.b)\"\n";
+    let loaded = load("p.toml", text, &World, &[]).unwrap();
+    let warnings: Vec<_> =
+        loaded.warnings.iter().map(|warning| (warning.place.line, warning.message.as_str())).collect();
+    assert_eq!(
+        warnings,
+        [
+            (6, "variable `c` is never used"),
+            (8, "secret `s` is never used"),
+            (11, "endpoint `b` is never used")
+        ]
     );
 }

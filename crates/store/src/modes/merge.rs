@@ -20,8 +20,10 @@ pub(crate) fn lacks_key(batch: &RecordBatch, key: &[String]) -> Option<Failure> 
         if let Some(row) = lacking {
             let message =
                 format!("record {} of {} has no `{field}`, which is in the key", row + 1, batch.rows);
-            return Some(Failure::new(FailureClass::Permanent, FailureKind::Record, message)
-                .help("choose a `key` that every record has, or leave such records out with `where`"));
+            return Some(
+                Failure::new(FailureClass::Permanent, FailureKind::Record, message)
+                    .help("choose a `key` that every record has, or leave such records out with `where`"),
+            );
         }
     }
     None

@@ -68,14 +68,18 @@ pub(crate) fn swap(
 /// staging table's own room.
 fn folded(columns: &[&Column]) -> String {
     let mut object = "NULL".to_owned();
-    for column in columns {
-        let held = quoted(&column.name);
-        object = if column.kind == ColumnType::More {
-            format!("_sync_fold({object}, NULL, {held}, 'more')")
-        } else {
-            let source = column.source.replace('\'', "''").replace('\0', "\u{FFFD}");
-            format!("_sync_fold({object}, '{source}', {held}, '{}')", column.kind.as_str())
-        };
+    // SQLite bounds both the arguments of a call and the depth of calls.
+    for columns in columns.chunks(40) {
+        let mut call = format!("_sync_fold({object}");
+        for column in columns {
+            let source = match column.kind {
+                ColumnType::More => "NULL".to_owned(),
+                _ => format!("'{}'", column.source.replace('\'', "''").replace('\0', "\u{FFFD}")),
+            };
+            call.push_str(&format!(", {source}, {}, '{}'", quoted(&column.name), column.kind.as_str()));
+        }
+        call.push(')');
+        object = call;
     }
     object
 }

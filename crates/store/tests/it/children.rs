@@ -1,1 +1,142 @@
-//! children
+//! Children: which records drive them, and what is owed to the next run.
+
+use entities::{Bindings, Child, Committed, Entry, Mode, ResumeMode, RunEnd, RunId, SpecIndex, TaskId};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, batch, child_of, failure, landing_of, plan, spec};
+
+fn land_parents(f: &mut Fixture, run: RunId, parent: u32, child: u32, records: Value) -> Committed {
+    let mut landing = f.landing(run, parent, 0, Ok(batch(&records)));
+    for (row, record) in records.as_array().unwrap().iter().enumerate() {
+        let bindings = Bindings(std::sync::Arc::new(json!({"parent": record}).as_object().unwrap().clone()));
+        landing.children.push(Child { spec: SpecIndex(child), row: u32::try_from(row).unwrap(), bindings });
+    }
+    landing.first_child = TaskId(f.next);
+    f.next += i64::try_from(landing.children.len()).unwrap();
+    f.commit(vec![Entry::Land(Box::new(landing))]).remove(0)
+}
+
+#[test]
+fn only_new_and_changed_records_of_a_merge_table_drive_children() {
+    let first = json!([{"id": 1, "v": 1.5}, {"id": 2, "v": null}, {"id": 3, "v": true}]);
+    let second = json!([{"id": 1, "v": 1.5}, {"id": 2, "v": 2.5}, {"id": 4, "v": 1.5}, {"id": 4, "v": 9.5}]);
+    let cases = [
+        (Mode::Merge, Mode::Append, vec!["2", "4"]),
+        (Mode::Merge, Mode::Replace, vec!["1", "2", "4", "4"]),
+        (Mode::Append, Mode::Merge, vec!["1", "2", "4", "4"]),
+        (Mode::Replace, Mode::Append, vec!["1", "2", "4", "4"]),
+    ];
+    for (parent, child, expected) in cases {
+        let mut f = Fixture::new();
+        let specs = vec![spec("parents", parent, &["id"]), child_of(spec("children", child, &["x"]), 0)];
+        let plan = plan("p", specs);
+        let run = f.begin(&plan);
+        let committed = land_parents(&mut f, run, 0, 1, first.clone());
+        assert_eq!(committed.children, [(SpecIndex(1), 3)], "{parent:?} {child:?}");
+        f.sql("DELETE FROM _sync_tasks WHERE state = 'open'");
+        let committed = land_parents(&mut f, run, 0, 1, second.clone());
+        assert_eq!(committed.children, [(SpecIndex(1), expected.len() as u64)], "{parent:?} {child:?}");
+        let open = f.rows(
+            "SELECT json_extract(bindings, '$.parent.id') FROM _sync_tasks WHERE state = 'open' ORDER BY id",
+        );
+        assert_eq!(open, expected, "{parent:?} {child:?}");
+        for task in f.open_tasks(run, 1) {
+            assert_eq!((task.chain, task.combination, task.page.number), (task.id, None, 1));
+        }
+    }
+}
+
+#[test]
+fn an_unchanged_row_still_gets_its_task() {
+    let mut f = Fixture::new();
+    let plan =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let run = f.begin(&plan);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1, "v": "x"}]));
+    let committed = land_parents(&mut f, run, 0, 1, json!([{"id": 1, "v": "x"}]));
+    assert_eq!((committed.children, committed.rows), (vec![], 0));
+    let newest = f.rows("SELECT max(id) FROM _sync_tasks WHERE spec = 0");
+    assert_eq!(f.rows("SELECT _task FROM parents"), newest);
+}
+
+#[test]
+fn a_failed_child_is_owed_to_the_next_run_and_settled_once() {
+    let mut f = Fixture::new();
+    let plan =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let run = f.begin(&plan);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    let open = f.open_tasks(run, 1);
+    let bad = landing_of(run, open[0].clone(), Err(failure()));
+    let good = landing_of(run, open[1].clone(), Ok(batch(&json!([{"a": 1}]))));
+    f.commit([bad, good].map(|l| Entry::Land(Box::new(l))).into());
+    f.fail(run, 0, 9);
+    f.end(run, &[(0, 1), (1, 2)], RunEnd::Failed);
+
+    let second = f.begin(&plan);
+    let owed = f.open_tasks(second, 1);
+    assert_eq!(owed.len(), 1, "the failed child, not the failed root");
+    assert_eq!(owed[0].bindings, open[0].bindings);
+    assert!(owed[0].id > open[1].id && owed[0].chain == owed[0].id);
+    assert!(f.open_tasks(second, 0).is_empty());
+    // Again failed: owed again. Then done: no longer.
+    f.commit(vec![Entry::Land(Box::new(landing_of(second, owed[0].clone(), Err(failure()))))]);
+    f.end(second, &[(0, 0), (1, 1)], RunEnd::Failed);
+    let third = f.begin(&plan);
+    let owed = f.open_tasks(third, 1);
+    assert_eq!(owed.len(), 1);
+    f.commit(vec![Entry::Land(Box::new(landing_of(third, owed[0].clone(), Ok(batch(&json!([{"a": 2}]))))))]);
+    f.end(third, &[(0, 0), (1, 0)], RunEnd::Complete);
+    let fourth = f.begin(&plan);
+    assert!(f.open_tasks(fourth, 1).is_empty());
+}
+
+#[test]
+fn undoing_a_run_carries_over_what_only_it_would_have_asked_for() {
+    let mut f = Fixture::new();
+    let plan =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let run = f.begin(&plan);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}]));
+    let task = f.open_tasks(run, 1).remove(0);
+    f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 1}]))))))]);
+    f.end(run, &[(0, 0), (1, 0)], RunEnd::Complete);
+
+    // The second run changes 2 and 3 only, finishes the child of 2, and is undone.
+    let run = f.begin(&plan);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}, {"id": 3}]));
+    let task = f.open_tasks(run, 1).remove(0);
+    f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 2}]))))))]);
+    let third = f.try_begin(&plan, ResumeMode::Fresh).unwrap().run;
+    assert_eq!(f.rows("SELECT a FROM c"), ["1"]);
+    let again = |f: &mut Fixture, run| {
+        let open = f.open_tasks(run, 1);
+        open.iter().map(|task| task.bindings.0["parent"]["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(again(&mut f, third), [json!(2), json!(3)]);
+    assert_eq!(land_parents(&mut f, third, 0, 1, json!([{"id": 1}, {"id": 2}, {"id": 3}])).children, []);
+    // Undone once more: carried over once more, not twice.
+    let fourth = f.try_begin(&plan, ResumeMode::Fresh).unwrap().run;
+    assert_eq!(again(&mut f, fourth), [json!(2), json!(3)]);
+}
+
+#[test]
+fn a_changed_child_starts_over_from_the_records_that_drove_it() {
+    let mut f = Fixture::new();
+    let before =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let run = f.begin(&before);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    let task = f.open_tasks(run, 1).remove(0);
+    f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 1}]))))))]);
+    let mut changed = before.clone();
+    changed.tasks[1].fingerprint = "2".to_owned();
+    let begun = f.try_begin(&changed, ResumeMode::Resume).unwrap();
+    assert_eq!((begun.specs[0].done, begun.specs[1].done, begun.specs[1].open), (1, 0, 2));
+    assert_eq!(f.rows("SELECT count(*) FROM c"), ["0"]);
+    // The parent changed too: its records stay and look unchanged, so the children stay open.
+    changed.tasks[0].fingerprint = "2".to_owned();
+    let begun = f.try_begin(&changed, ResumeMode::Resume).unwrap();
+    assert_eq!((begun.specs[0].done, begun.specs[1].open), (0, 2));
+    assert_eq!(land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}])).children, []);
+}

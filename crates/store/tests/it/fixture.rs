@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use entities::{
-    BeginRequest, Begun, Bindings, Body, Cell, Committed, CursorSpec, CursorValue, EndpointIndex, Entry, Failure,
-    FailureClass, FailureKind, Foreach, Frozen, Landing, Method, Mode, Moment, Over, Page, Place, PlanName, Reading,
-    RecordBatch, Redirects, ResumeMode, RunEnd, RunId, SourceText, Span, SpecIndex, Store, StoreError, StoreOpener,
-    StoreTarget, SyncPlan, Task, TaskId, TaskSpec, TemplateText,
+    BeginRequest, Begun, Bindings, Body, Cell, Committed, CursorSpec, CursorValue, EndpointIndex, Entry,
+    Failure, FailureClass, FailureKind, Foreach, Frozen, Landing, Method, Mode, Moment, Over, Page, Place,
+    PlanName, Reading, RecordBatch, Redirects, ResumeMode, RunEnd, RunId, SourceText, Span, SpecIndex, Store,
+    StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, TaskSpec, TemplateText,
 };
 use serde_json::{Map, Value, json};
 use store::Stores;
@@ -43,7 +43,8 @@ pub(crate) fn child_of(mut spec: TaskSpec, parent: u32) -> TaskSpec {
 }
 
 pub(crate) fn with_cursor(mut spec: TaskSpec) -> TaskSpec {
-    spec.cursor = Some(CursorSpec { field: "at".to_owned(), start: TemplateText::new("0"), at: Place::default() });
+    spec.cursor =
+        Some(CursorSpec { field: "at".to_owned(), start: TemplateText::new("0"), at: Place::default() });
     spec
 }
 
@@ -147,7 +148,13 @@ impl Fixture {
     }
 
     /// Lands records as a new first page; gives its id.
-    pub(crate) fn land(&mut self, run: RunId, spec: u32, combination: u64, records: Value) -> (i64, Committed) {
+    pub(crate) fn land(
+        &mut self,
+        run: RunId,
+        spec: u32,
+        combination: u64,
+        records: Value,
+    ) -> (i64, Committed) {
         let landing = self.landing(run, spec, combination, Ok(batch(&records)));
         let id = landing.task.id.0;
         (id, self.commit(vec![Entry::Land(Box::new(landing))]).remove(0))

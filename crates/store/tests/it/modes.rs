@@ -1,6 +1,6 @@
 //! Append, merge, replace: what a table holds after landings, runs and failures.
 
-use entities::{Entry, FailureKind, Mode, RunEnd, StoreError, ResumeMode};
+use entities::{Entry, FailureKind, Mode, ResumeMode, RunEnd, StoreError};
 use serde_json::json;
 
 use crate::fixture::{Fixture, batch, plan, spec};
@@ -24,7 +24,12 @@ fn merge_keeps_the_last_of_a_key_and_nulls_what_is_absent() {
     let mut f = Fixture::new();
     let plan = plan("p", vec![spec("t", Mode::Merge, &["id"])]);
     let run = f.begin(&plan);
-    f.land(run, 0, 0, json!([{"id": 1, "a": "x", "b": 1}, {"id": 2, "a": "y", "b": 2}, {"id": 1, "a": "z", "b": 3}]));
+    f.land(
+        run,
+        0,
+        0,
+        json!([{"id": 1, "a": "x", "b": 1}, {"id": 2, "a": "y", "b": 2}, {"id": 1, "a": "z", "b": 3}]),
+    );
     assert_eq!(f.rows("SELECT id, a, b FROM t ORDER BY id"), ["1,'z',3", "2,'y',2"]);
     let (id, _) = f.land(run, 0, 1, json!([{"id": 2, "a": "w"}]));
     assert_eq!(f.rows("SELECT id, a, b, _task FROM t WHERE id = 2"), [format!("2,'w',null,{id}")]);

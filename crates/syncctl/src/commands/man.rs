@@ -21,7 +21,9 @@ fn page() -> io::Result<Vec<u8>> {
     // Gives the subcommands their full names in their synopses.
     command.build();
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page)?;
+    let mut front = Vec::new();
+    Man::new(command.clone()).render(&mut front)?;
+    page.extend_from_slice(String::from_utf8_lossy(&front).replace(".SH EXTRA", ".SH EXAMPLES").as_bytes());
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
         let title = format!(".SH SYNCCTL {}\n", subcommand.get_name().to_uppercase());
         page.extend_from_slice(title.as_bytes());
@@ -32,7 +34,9 @@ fn page() -> io::Result<Vec<u8>> {
         man.render_options_section(&mut section)?;
         man.render_extra_section(&mut section)?;
         // Sections of the subcommand are subsections here.
-        page.extend_from_slice(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").as_bytes());
+        let section =
+            String::from_utf8_lossy(&section).replace(".SH EXTRA", ".SH EXAMPLES").replace(".SH ", ".SS ");
+        page.extend_from_slice(section.as_bytes());
     }
     Ok(page)
 }

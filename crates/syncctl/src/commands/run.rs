@@ -84,6 +84,9 @@ async fn watched(args: &RunArgs, plan: &SyncPlan, secrets: Secrets, context: &Co
     let watched = watch(&engine, &name, &mut events, &mut interrupts, progress.as_mut(), context).await;
     progress.finish(context.now());
     let ended = watched?;
+    // Read while the store is open: its writer closes last and takes the WAL with it.
+    let (failures, hidden) =
+        ended.report.as_ref().map(|report| failures_of(plan, report)).unwrap_or_default();
     if ended.aborted {
         drop(engine);
     } else {
@@ -96,7 +99,24 @@ async fn watched(args: &RunArgs, plan: &SyncPlan, secrets: Secrets, context: &Co
     let Some(report) = ended.report else {
         return Err(Problem::interrupted("aborted").help(format!("resume it with {resume_with}")));
     };
-    tell(args, plan, &secrets, &report, &resume_with, context);
+    if args.output == OutputKind::Human {
+        let shown = report::Shown {
+            report: &report,
+            plan,
+            failures: &failures,
+            hidden,
+            secrets: &secrets,
+            look: &format!("{} status {}", context.program, shown_path(&args.plan)),
+            colour: context.stdout_colour,
+        };
+        to_stdout(&shown.text());
+    }
+    say_how_to_go_on(&report, &resume_with);
+    if args.output == OutputKind::Json
+        && let Ok(object) = serde_json::to_string(&report)
+    {
+        to_stdout(&format!("{object}\n"));
+    }
     Ok(Exit::of(report.state))
 }
 
@@ -214,28 +234,8 @@ async fn watch(
     }
 }
 
-/// The result on stdout, and on stderr how to go on if there is something to go on with.
-fn tell(
-    args: &RunArgs,
-    plan: &SyncPlan,
-    secrets: &Secrets,
-    report: &RunReport,
-    resume_with: &str,
-    context: &Context,
-) {
-    let (failures, hidden) = failures_of(plan, report);
-    if args.output == OutputKind::Human {
-        let shown = report::Shown {
-            report,
-            plan,
-            failures: &failures,
-            hidden,
-            secrets,
-            look: &format!("{} status {}", context.program, report::quoted(&args.plan.to_string_lossy())),
-            colour: context.stdout_colour,
-        };
-        to_stdout(&shown.text());
-    }
+/// On stderr: how to go on, if there is something to go on with.
+fn say_how_to_go_on(report: &RunReport, resume_with: &str) {
     match Exit::of(report.state) {
         Exit::Interrupted => to_stderr(&format!("interrupted; resume it with {resume_with}")),
         Exit::LongWait => {
@@ -249,11 +249,6 @@ fn tell(
             to_stderr(&format!("  help: nothing that had landed is lost; resume it with {resume_with}"));
         }
         Exit::Complete | Exit::No | Exit::Wrong => {}
-    }
-    if args.output == OutputKind::Json
-        && let Ok(object) = serde_json::to_string(report)
-    {
-        to_stdout(&format!("{object}\n"));
     }
 }
 

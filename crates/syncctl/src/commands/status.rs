@@ -103,7 +103,7 @@ impl Shown<'_> {
         let records: i64 = run.tasks.iter().map(|task| task.records).sum();
         let rows = counted(natural(records), "row");
         format!(
-            "{} {state}: {rows}, began {}{ended}",
+            "{}: {state}, {rows}, began {}{ended}",
             self.paint.bold(&format!("run {}", run.run)),
             run.started
         )

@@ -9,7 +9,7 @@ use super::Progress;
 use super::pace::{Counts, Pace};
 use super::words::{self, LimitWords, Retries};
 use crate::context::Context;
-use crate::terminal::{bytes, count, counted, duration, rate, shorten};
+use crate::terminal::{count, counted, duration, rate, shorten};
 
 /// More tasks than this share the overall line only: a screen has so many lines.
 const MOST_BARS: usize = 20;
@@ -42,7 +42,7 @@ impl Bars {
             .iter()
             .take(MOST_BARS)
             .map(|task| {
-                let bar = screen.add(ProgressBar::new(0).with_style(style.clone()));
+                let bar = screen.add(ProgressBar::new(1).with_style(style.clone()));
                 bar.set_prefix(shorten(&task.name, 24).into_owned());
                 TaskBar { name: task.name.clone(), bar, pace: Pace::default() }
             })
@@ -145,14 +145,15 @@ fn task_words(task: &TaskStatus, pace: &Pace, limits: &LimitWords) -> String {
         words.push_str("  done");
         return words;
     }
-    if pace.records() > 0.0 {
-        words.push_str(&format!("  {} rows/s", rate(pace.records())));
+    // Narrow terminals cut the end off: what matters most stands first.
+    if let Some(reason) = &task.waits_for {
+        words.push_str(&format!("  waits for {}", words::waiting(reason, limits)));
     }
     if let Some(eta) = pace.eta(task.known.saturating_sub(task.done)) {
         words.push_str(&format!("  {} left", duration(eta)));
     }
-    if let Some(reason) = &task.waits_for {
-        words.push_str(&format!("  waits for {}", words::waiting(reason, limits)));
+    if pace.records() > 0.0 {
+        words.push_str(&format!("  {} rows/s", rate(pace.records())));
     }
     words
 }
@@ -162,13 +163,12 @@ fn overall_words(status: &PlanStatus, pace: &Pace, limits: &LimitWords, now: Mom
     let done: u64 = status.tasks.iter().map(|task| task.done).sum();
     let known: u64 = status.tasks.iter().map(|task| task.known).sum();
     let mut words = format!(
-        "{}  {}, {} req/s  {}, {} rows/s  {}",
+        "{}  {} ({}/s)  {} ({}/s)",
         status.started.map(|started| duration(now.since(started))).unwrap_or_default(),
         counted(status.requests, "request"),
         rate(pace.requests()),
         counted(records, "row"),
         rate(pace.records()),
-        bytes(status.bytes),
     );
     if let Some(eta) = pace.eta(known.saturating_sub(done)) {
         words.push_str(&format!("  {} left", duration(eta)));

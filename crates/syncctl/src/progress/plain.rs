@@ -41,7 +41,7 @@ impl Plain {
             to_stderr(&line);
         }
         if self.failures > TOLD_FAILURES {
-            to_stderr(&format!("{} more failed", count(self.failures - TOLD_FAILURES)));
+            to_stderr(&format!("{} more failed", counted(self.failures - TOLD_FAILURES, "request")));
             self.failures = TOLD_FAILURES;
         }
     }

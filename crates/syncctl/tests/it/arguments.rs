@@ -44,7 +44,7 @@ fn mistakes_exit_with_2_and_say_the_way_out() {
         assert_eq!(called.stdout, "", "{arguments:?}");
     };
     check(&[], "Usage: syncctl");
-    check(&["rnu", "plan.toml"], "run");
+    check(&["statsu", "plan.toml"], "'status'");
     check(&["run", "plan.toml", "--progres", "none"], "'--progress'");
     check(&["run", "plan.toml", "--progress", "bars"], "possible values: auto, bar, plain, json, none");
     check(&["run", "plan.toml", "--fresh", "--resume"], "cannot be used with");
@@ -79,7 +79,7 @@ fn completions_and_the_manual_are_there() {
         place.call(&["completions", shell]).exits(0).says("full-refresh");
     }
     let manual = place.call(&["man"]).exits(0);
-    for text in [".TH syncctl 1", ".SH \"SYNCCTL RUN\"", "full", "Exit codes:"] {
+    for text in [".TH syncctl 1", ".SH SYNCCTL RUN", "full\\-refresh", ".SS EXAMPLES", "Exit codes:"] {
         assert!(manual.stdout.contains(text), "no {text:?} in\n{}", manual.stdout);
     }
 }

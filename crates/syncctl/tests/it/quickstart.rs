@@ -52,7 +52,7 @@ fn it_lands_every_row_twice_the_same_and_can_be_looked_at() {
         );
     }
 
-    place.call(&["status", &plan]).exits(0).says("run 2").says("complete").says("comments");
+    place.call(&["status", &plan]).exits(0).says("run 2: complete").says("comments");
     let status = place.call(&["status", &plan, "--output", "json"]).exits(0);
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status["runs"][0]["run"], 2);

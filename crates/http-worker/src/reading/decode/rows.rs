@@ -58,12 +58,6 @@ impl Rows {
         self.rows
     }
 
-    /// Takes back every record behind the first `rows`.
-    pub(super) fn truncate(&mut self, rows: usize) {
-        self.rows = rows;
-        self.cells.truncate(rows * self.stride);
-    }
-
     /// The next value of the text as a record.
     #[inline]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
@@ -315,7 +309,15 @@ fn number_cell(number: Number<'_>, text: &mut String) -> Result<Cell, Trouble> {
         Number::Float(value) => Cell::Float(value),
         Number::Digits(digits) => {
             let start = text.len();
-            text.push_str(digits);
+            match digits.split_once(['e', 'E']) {
+                None => text.push_str(digits),
+                // One way of writing an exponent, serde_json's: equal texts are equal numbers.
+                Some((mantissa, exponent)) => {
+                    text.push_str(mantissa);
+                    text.push_str(if exponent.starts_with(['-', '+']) { "e" } else { "e+" });
+                    text.push_str(exponent);
+                }
+            }
             Cell::Number(span_from(start, text)?)
         }
     })

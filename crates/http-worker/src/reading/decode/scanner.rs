@@ -51,6 +51,11 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Another scanner of the same text, at the start of a value that lies as deep.
+    pub(super) fn moved_to(&self, at: usize) -> Scanner<'a> {
+        Scanner { text: self.text, at, depth: self.depth + 1, spaced: false }
+    }
+
     /// The text of a range of offsets.
     pub(super) fn slice(&self, range: Range<usize>) -> &'a str {
         &self.text[range]

@@ -50,7 +50,10 @@ fn shown(batch: &RecordBatch) -> Vec<String> {
 }
 
 fn fast(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
-    walk::walk(text, path, false).map(|walked| walked.rows.finish())
+    match walk::walk(text, path, false) {
+        Err(Trouble::Repeated) => slow(text, path),
+        walked => walked.map(|walked| walked.rows.finish()),
+    }
 }
 
 fn slow(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
@@ -97,7 +100,7 @@ fn records_become_rows() {
             r#"[{"n":9223372036854775808,"f":1.50,"d":0.1000000000000000055511,"h":1e400,"z":-0}]"#,
             ".",
             vec![
-                "n: number 9223372036854775808, f: float 1.5, d: number 0.1000000000000000055511, h: number 1e400, z: float -0.0",
+                "n: number 9223372036854775808, f: float 1.5, d: number 0.1000000000000000055511, h: number 1e+400, z: float -0.0",
             ],
         ),
         // Escapes.
@@ -200,7 +203,7 @@ fn bodies() {
         (b"{\"a\":\"\xff\"}", None, Err("the answer is not UTF-8: byte 6 is not text")),
     ] {
         let text = text_of(body, content_type).map_err(|failure| failure.message);
-        assert_eq!(text.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e).map(|t| t));
+        assert_eq!(text.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
     }
 }
 
@@ -230,7 +233,7 @@ fn arrays_are_zipped_with_names() {
 
 #[test]
 fn other_paths_are_found_in_the_same_pass() {
-    let text = r#"{"meta":{"next":"a"},"d":{"rows":[{"id":1,"n":{"x":9}},{"id":2}],"total":7,"total":8},"has":true,"meta":{"next":"b"}}"#;
+    let text = r#"{"meta":{"next":"b"},"d":{"rows":[{"id":1,"n":{"x":9}},{"id":2}],"total":7,"total":8},"has":true,"more":{"next":"a"},"more":{"next":"c"}}"#;
     for (records, wanted, expected) in [
         (".d.rows[]", ".meta.next", vec!["\"b\""]),
         (".d.rows[]", ".d.total", vec!["8"]),
@@ -238,6 +241,7 @@ fn other_paths_are_found_in_the_same_pass() {
         (".d.rows[]", ".d.rows[0].n.x", vec!["9"]),
         (".d.rows[]", ".d.rows[].id", vec!["1", "2"]),
         (".d.rows[]", ".has", vec!["true"]),
+        (".d.rows[]", ".more.next", vec!["\"c\""]),
         (".d.rows[]", ".nothing.here", vec!["null"]),
         (".d.rows[]", ".d.nothing", vec!["null"]),
         (".meta", ".d.rows[-1].id", vec!["2"]),
@@ -297,6 +301,7 @@ fn json(depth: u32) -> BoxedStrategy<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
+
     #[test]
     fn both_ways_agree(text in json(4), records in prop::sample::select(vec![".", ".[]", ".a", ".a[]", ".a?", ".a.b[]?", ".[].a[]?", ".[0]", ".b[1].c?"])) {
         let path = path(records);
@@ -305,7 +310,7 @@ proptest! {
             (Ok(fast), Ok(slow)) => prop_assert_eq!(shown(&fast), shown(&slow)),
             (Err(_), Err(_)) => {}
             (fast, slow) => {
-                // With equal keys on the way the fast way has seen the former one, which may be unfit.
+                // Of equal keys on the way the fast way reads the former first, which may be unfit.
                 let kinds = (fast.is_ok(), slow.is_ok());
                 prop_assert!(duplicated(&text), "{:?} {} {}", kinds, records, text);
             }

@@ -5,6 +5,8 @@
 //! without a second pass.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use expr::{PlainPath, Segment};
@@ -100,7 +102,6 @@ impl<'a> Walker<'a, '_> {
         let noted = depth < self.outline.leading;
         let mut keys = Vec::new();
         let mut found = false;
-        let before = (self.rows.len(), self.records.clone());
         let mut more = scanner.enter(b'}')?;
         while more {
             let key = scanner.key()?.text();
@@ -108,11 +109,7 @@ impl<'a> Walker<'a, '_> {
             let start = scanner.at();
             if key == name {
                 if found {
-                    // The last of two equal keys counts.
-                    self.rows.truncate(before.0);
-                    self.records.clone_from(&before.1);
-                    self.outline.last = None;
-                    self.outline.members.retain(|member| member.depth <= depth);
+                    return Err(Trouble::Repeated);
                 }
                 found = true;
                 self.step(scanner, depth + 1)?;
@@ -157,21 +154,45 @@ impl<'a> Walker<'a, '_> {
     }
 
     fn each(&mut self, scanner: &mut Scanner<'a>, depth: usize, first: u8) -> Result<(), Trouble> {
-        let last = depth + 1 == self.path.segments.len();
-        let close = if first == b'[' { b']' } else { b'}' };
-        let mut more = scanner.enter(close)?;
+        if first == b'[' {
+            let mut more = scanner.enter(b']')?;
+            while more {
+                self.one_of_each(scanner, depth)?;
+                more = scanner.more(b']')?;
+            }
+            return Ok(());
+        }
+        // Of an object the values; of two equal keys the last. So all are skipped before one is read.
+        let mut members: Vec<usize> = Vec::new();
+        let mut places = HashMap::new();
+        let mut more = scanner.enter(b'}')?;
         while more {
-            if first == b'{' {
-                scanner.key()?;
+            let key = scanner.key()?.text();
+            scanner.peek();
+            let start = scanner.at();
+            match places.entry(key) {
+                Entry::Occupied(place) => members[*place.get()] = start,
+                Entry::Vacant(place) => {
+                    place.insert(members.len());
+                    members.push(start);
+                }
             }
-            if last {
-                self.record(scanner)?;
-            } else {
-                self.step(scanner, depth + 1)?;
-            }
-            more = scanner.more(close)?;
+            scanner.skip()?;
+            more = scanner.more(b'}')?;
+        }
+        for start in members {
+            self.one_of_each(&mut scanner.moved_to(start), depth)?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn one_of_each(&mut self, scanner: &mut Scanner<'a>, depth: usize) -> Result<(), Trouble> {
+        if depth + 1 == self.path.segments.len() {
+            self.record(scanner)
+        } else {
+            self.step(scanner, depth + 1)
+        }
     }
 
     #[inline]
@@ -184,8 +205,10 @@ impl<'a> Walker<'a, '_> {
             self.rows.read(scanner)?;
         }
         let end = scanner.at();
-        let first = self.records.as_ref().map_or(start, |records| records.start);
-        self.records = Some(first..end);
+        self.records = Some(match &self.records {
+            Some(records) => records.start.min(start)..records.end.max(end),
+            None => start..end,
+        });
         self.outline.last = Some(start..end);
         Ok(())
     }
@@ -226,11 +249,7 @@ impl Outline<'_> {
         }
         // Keyset paging asks for the last record's field: only that record is parsed.
         let list = self.text[value.clone()].trim_start().starts_with('[');
-        let flat = match &records.segments[self.leading..] {
-            [] => true,
-            [Segment::Each] => true,
-            _ => false,
-        };
+        let flat = matches!(&records.segments[self.leading..], [] | [Segment::Each]);
         let on_the_way = wanted.segments.len() - rest.len() == self.leading;
         if let (Some((Segment::Index(-1), behind)), Some(last)) = (rest.split_first(), &self.last)
             && list
