@@ -49,7 +49,7 @@ pub(crate) fn auth(item: &Item<'_>) -> Option<Auth> {
         let user = section.need("user", "\"\"");
         let password = section.need("password", "\"{{ secrets.password }}\"");
         section.finish();
-        return Some(Auth::Basic { user: user?.template()?, password: password?.template()? });
+        return Some(Auth::Basic { user: user?.template()?, password: credential(&password?)? });
     }
     api_key.and_then(|item| self::api_key(&item))
 }
@@ -99,7 +99,7 @@ fn named(item: &Item<'_>) -> Option<String> {
 }
 
 fn not_empty(item: &Item<'_>) -> Option<TemplateText> {
-    let text = item.template()?;
+    let text = credential(item)?;
     if text.source.trim().is_empty() {
         item.wrong(
             "empty",
@@ -108,6 +108,22 @@ fn not_empty(item: &Item<'_>) -> Option<TemplateText> {
             "name a secret: \"{{ secrets.token }}\"",
         );
         return None;
+    }
+    Some(text)
+}
+
+/// A credential; one that is written into the plan works, is hidden and warned of.
+fn credential(item: &Item<'_>) -> Option<TemplateText> {
+    let text = item.template()?;
+    if !text.source.is_empty() && !text.source.contains("{{") {
+        item.findings.hide(item.span());
+        item.findings.push(
+            item.findings
+                .error("literal-secret", item.span(), format!("{} is written into the plan", item.what))
+                .warning()
+                .label("whoever reads the plan reads the credential")
+                .help("declare it in [secrets] as { env = \"NAME\" }, and write \"{{ secrets.name }}\" here"),
+        );
     }
     Some(text)
 }

@@ -106,6 +106,7 @@ pub(crate) fn check_base_url(findings: &Findings, text: &str, span: Range<usize>
         };
         report("bad-url", format!("the sandbox has no API called `{host}`"), "unknown practice API", help);
     } else if !url.username().is_empty() || url.password().is_some() {
+        findings.hide(span.clone());
         let help =
             "use auth = { basic = { user = \"…\", password = \"{{ secrets.password }}\" } }".to_owned();
         report(

@@ -8,12 +8,16 @@ use entities::{Place, SourceText};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 
+/// More than anyone reads: a file that is no plan at all must not take minutes to refuse.
+const MOST: usize = 500;
+
 /// The diagnostics found so far. Readers share it, so that one error does not hide the next.
 #[derive(Debug)]
 pub(crate) struct Findings {
     source: Arc<SourceText>,
     line_starts: Vec<usize>,
     list: RefCell<Vec<Diagnostic>>,
+    hidden: RefCell<Vec<Range<usize>>>,
 }
 
 impl Findings {
@@ -21,7 +25,7 @@ impl Findings {
         let line_starts = std::iter::once(0)
             .chain(source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1))
             .collect();
-        Findings { source, line_starts, list: RefCell::default() }
+        Findings { source, line_starts, list: RefCell::default(), hidden: RefCell::default() }
     }
 
     /// The place of a range of the text. Ranges are brought within the text and onto characters.
@@ -52,7 +56,7 @@ impl Findings {
 
     pub(crate) fn push(&self, diagnostic: Diagnostic) {
         let mut list = self.list.borrow_mut();
-        if !list.contains(&diagnostic) {
+        if list.len() < MOST && !list.contains(&diagnostic) {
             list.push(diagnostic);
         }
     }
@@ -61,11 +65,40 @@ impl Findings {
         self.list.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
+    /// A string of the plan that nobody should see: source lines are shown without it.
+    pub(crate) fn hide(&self, span: Range<usize>) {
+        self.hidden.borrow_mut().push(span);
+    }
+
+    /// The text with what is hidden as `***`, every byte where it was.
+    fn shown(&self) -> Arc<SourceText> {
+        let hidden = self.hidden.borrow();
+        if hidden.is_empty() {
+            return self.source.clone();
+        }
+        let mut bytes = self.source.text.clone().into_bytes();
+        for span in hidden.iter() {
+            let raw = self.text(span.clone());
+            let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
+            let inner = span.start + quotes..span.end.saturating_sub(quotes);
+            for byte in bytes.get_mut(inner).into_iter().flatten() {
+                if !matches!(*byte, b'\n' | b'\r') {
+                    *byte = b'*';
+                }
+            }
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Arc::new(SourceText { name: self.source.name.clone(), text }),
+            Err(_) => Arc::new(SourceText { name: self.source.name.clone(), text: String::new() }),
+        }
+    }
+
     /// Everything found, in the order of the text.
     pub(crate) fn into_diagnostics(self) -> Diagnostics {
+        let source = self.shown();
         let mut list = self.list.into_inner();
         list.sort_by_key(|diagnostic| (diagnostic.place.start, diagnostic.place.end));
-        Diagnostics { source: self.source, list }
+        Diagnostics { source, list }
     }
 }
 

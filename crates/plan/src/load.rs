@@ -60,7 +60,11 @@ pub fn load(
     let failed = findings.has_errors();
     let diagnostics = findings.into_diagnostics();
     match plan {
-        Some(plan) if !failed => Ok(Loaded { plan, warnings: diagnostics.list }),
+        // The text as it may be shown: literal secrets are not in it.
+        Some(plan) if !failed => {
+            let plan = SyncPlan { source: diagnostics.source, ..plan };
+            Ok(Loaded { plan, warnings: diagnostics.list })
+        }
         _ => Err(diagnostics),
     }
 }

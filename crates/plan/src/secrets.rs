@@ -47,6 +47,7 @@ fn source(item: &Item<'_>) -> Option<SecretSource> {
             );
             return None;
         }
+        item.findings.hide(item.span());
         item.findings.push(
             item.findings
                 .error("literal-secret", item.span(), format!("{} is written into the plan", item.what))

@@ -64,7 +64,7 @@ pub(crate) struct RunArgs {
     /// Only these tasks and the tasks they depend on [default: all].
     #[arg(value_name = "TASK")]
     pub(crate) tasks: Vec<String>,
-    /// Set a variable of [vars]; may be given several times. V is taken as TOML, else as text.
+    /// Set a variable of the plan; may be given several times. V is taken as TOML, else as text.
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     pub(crate) set: Vec<(String, String)>,
     /// Undo an unfinished run first and begin anew.
@@ -117,7 +117,7 @@ Examples:
 pub(crate) struct ExplainArgs {
     /// The plan's file.
     pub(crate) plan: PathBuf,
-    /// Set a variable of [vars]; may be given several times.
+    /// Set a variable of the plan; may be given several times.
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     pub(crate) set: Vec<(String, String)>,
     /// How the result is written to stdout.

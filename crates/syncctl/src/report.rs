@@ -184,14 +184,17 @@ impl Excerpt<'_> {
         let what = self.secrets.redact(&what);
         let mut out =
             format!("  {number}. {}: {}\n", self.paint.bold(&clean(task)), shorten(&clean(&what), 500));
-        if let Some(request) = &failure.request {
+        // Failures that no worker made (a record that the table cannot hold) know their task only.
+        let spec = self.plan.spec_named(task).map(|index| self.plan.spec(index));
+        let template = || spec.map(|spec| format!("{} {}", spec.method.as_str(), spec.path.source));
+        if let Some(request) = failure.request.clone().or_else(template) {
             let status = failure.status.map(|status| format!(" → {status}")).unwrap_or_default();
             out.push_str(&line(&format!("{request}{status}")));
         }
         if let Some(body) = failure.body.as_deref().filter(|body| !body.trim().is_empty()) {
             out.push_str(&line(&format!("answer: {body}")));
         }
-        if let Some(place) = failure.place.filter(|place| place.line > 0) {
+        if let Some(place) = failure.place.or(spec.map(|spec| spec.at)).filter(|place| place.line > 0) {
             out.push_str(&self.snippet(place));
         }
         if let Some(help) = &failure.help {

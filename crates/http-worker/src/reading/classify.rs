@@ -76,10 +76,14 @@ fn by_rule(rule: &OnRule, answer: &Answer) -> Verdict {
         let default = || format!("a rule of `on` says so ({})", described(answer.status, &answer.body));
         Failure::new(class, kind, rule.message.clone().unwrap_or_else(default)).at(rule.at)
     };
-    let after = asked_for(&answer.headers, answer.received);
+    let after = retry_after(&answer.headers, answer.received).filter(|after| !after.is_zero());
     match rule.action {
         OnAction::Retry => Verdict::Retry(failure(FailureClass::Transient, FailureKind::Rule), after),
         OnAction::Wait { how_long } => {
+            // Many APIs tell the reset of a limit with every answer: it counts only if that limit
+            // is what this answer is about.
+            let limited = matches!(answer.status, 403 | 429) || exhausted(&answer.headers);
+            let after = if limited { asked_for(&answer.headers, answer.received) } else { after };
             Verdict::Wait(failure(FailureClass::Limited, FailureKind::RateLimited), after.max(how_long))
         }
         OnAction::Skip => Verdict::Skip,

@@ -381,6 +381,63 @@ fn every_kind_goes_on() {
 }
 
 #[test]
+fn a_reset_counts_only_for_a_limit() {
+    let wait = OnAction::Wait { how_long: Some(Duration::from_secs(60)) };
+    for (status, action, remaining, expected) in [
+        (500, OnAction::Retry, "12", None),
+        (200, wait, "12", Some(60)),
+        (200, wait, "0", Some(3000)),
+        (429, wait, "12", Some(3000)),
+    ] {
+        let mut task = spec("a");
+        task.on = vec![rule(vec![], None, action)];
+        let headers = vec![("x-ratelimit-reset", "3000"), ("x-ratelimit-remaining", remaining)];
+        let said = match (Case { headers, ..Case::new(task, "{}").status(status) }).read() {
+            Outcome::Retry { after, .. } => after,
+            Outcome::Wait { how_long, .. } => how_long,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said, expected.map(Duration::from_secs), "{status} {remaining}");
+    }
+}
+
+#[test]
+fn until_and_answers_without_a_body_end_it() {
+    let mut task = spec("a");
+    task.reading.records = jq(".rows[]");
+    task.paginate = paginate(PaginateBy::Page {
+        param: "p".into(),
+        place: ParamPlace::Query,
+        start: 1,
+        size: None,
+        pages: None,
+        total: jq(".total"),
+    });
+    if let Some(paginate) = &mut task.paginate {
+        paginate.until = jq(".rows[-1].id >= 7 and $status == 200");
+    }
+    for (status, body, ends) in [
+        (200, r#"{"rows":[{"id":6}],"total":9}"#, false),
+        (200, r#"{"rows":[{"id":7}],"total":9}"#, true),
+        (204, "", true),
+    ] {
+        let next = Case::new(task.clone(), body).status(status).landed().next;
+        match next {
+            Next::End => assert!(ends, "{body}"),
+            Next::Pages(pages) => {
+                assert!(!ends, "{body}");
+                assert_eq!(
+                    (pages.len(), pages[0].stride),
+                    (1, 1),
+                    "with `until` pages go one after the other"
+                );
+            }
+            Next::Broken(..) => panic!("broken"),
+        }
+    }
+}
+
+#[test]
 fn pagings_fail_by_name() {
     let body = r#"{"rows":[{"id":1}],"next":"https://evil.example.com/","odd":{"a":1}}"#;
     let total = |total: &str| PaginateBy::Offset {

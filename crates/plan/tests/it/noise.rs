@@ -76,3 +76,19 @@ proptest! {
         check(&text);
     }
 }
+
+/// Nesting and length that no author writes, in every language a plan can hold.
+#[test]
+fn deep_and_long_texts_are_refused_in_time() {
+    let head = "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\n[tasks.t]\n";
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(20_000), close.repeat(20_000));
+    check(&format!("{head}get = \"/x\"\nrecords = '{}'\n", deep("[", "]")));
+    check(&format!("{head}get = \"/x\"\nrecords = '{}'\n", deep("(", ")")));
+    check(&format!("{head}get = \"/x\"\nmap = '{}'\n", deep("{a:", "}")));
+    check(&format!("{head}get = '/{{{{ {} }}}}'\n", deep("(", ")")));
+    check(&format!("{head}get = '/{{{{ {} }}}}'\n", deep("[", "]")));
+    check(&format!("{head}get = \"/x\"\nquery = {{ a = {} }}\n", deep("[", "]")));
+    check(&format!("{head}get = \"/x\"\njson = {}\n", deep("{a=", "}")));
+    let many: String = (0..20_000).map(|n| format!("wrong{n} = {n}\n")).collect();
+    check(&format!("{head}get = \"/x\"\n{many}"));
+}

@@ -73,3 +73,34 @@ fn a_secret_in_the_plan_is_warned_of() {
     let loaded = load("p.toml", &plan("s = \"written down\""), &World, &[]).unwrap();
     assert!(loaded.warnings.iter().any(|warning| warning.code == "literal-secret"), "{:?}", loaded.warnings);
 }
+
+#[test]
+fn a_literal_credential_is_never_shown() {
+    let canary = "S3CR3T-é-canary";
+    let text = r#"
+[plan]
+name = "p"
+[secrets]
+s = 'CANARY'
+t = """
+CANARY"""
+[endpoints.a]
+base_url = "https://x.example"
+auth = { bearer = "CANARY", x = 1 }
+[endpoints.b]
+base_url = "https://me:CANARY@x.example"
+[tasks.t]
+endpoint = "a"
+get = "/x"
+"#
+    .replace("CANARY", canary);
+    let found = load("p.toml", &text, &World, &[]).unwrap_err();
+    for shown in [found.render(false), found.github(), found.json().to_string(), format!("{found:?}")] {
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+    assert_eq!(found.source.text.len(), text.len());
+
+    let loaded = load("p.toml", &plan(&format!("s = \"{canary}\"")), &World, &[]).unwrap();
+    assert!(!loaded.plan.source.text.contains("canary"), "{}", loaded.plan.source.text);
+    assert_eq!(resolve_secrets(&loaded.plan, &World).unwrap().0["s"].expose(), canary);
+}

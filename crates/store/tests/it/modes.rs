@@ -174,3 +174,30 @@ fn an_error_leaves_nothing_and_the_store_usable() {
     f.land(run, 0, 5, json!([{"a": 2, "b": 1}]));
     assert_eq!(f.rows("SELECT a, b FROM t"), ["1,null", "2,1"]);
 }
+
+#[test]
+fn a_key_that_comes_later_is_taken_if_the_rows_allow() {
+    for (records, expected) in [
+        (json!([{"id": 1, "v": 1}, {"id": 2, "v": 2}]), None),
+        (json!([{"id": 1, "v": 1}, {"id": 1, "v": 2}]), Some("cannot have the key (id)")),
+    ] {
+        let mut f = Fixture::new();
+        let append = plan("p", vec![spec("t", Mode::Append, &[])]);
+        let run = f.begin(&append);
+        f.land(run, 0, 0, records);
+        f.end(run, &[(0, 0)], RunEnd::Complete);
+        let merge = plan("p", vec![spec("t", Mode::Merge, &["id"])]);
+        match (f.try_begin(&merge, ResumeMode::Auto), expected) {
+            (Ok(begun), None) => {
+                f.land(begun.run, 0, 0, json!([{"id": 2, "v": 9}]));
+                assert_eq!(f.rows("SELECT id, v FROM t ORDER BY id"), ["1,1", "2,9"]);
+                f.end(begun.run, &[(0, 0)], RunEnd::Complete);
+                let run = f.begin(&append);
+                f.land(run, 0, 0, json!([{"id": 2, "v": 9}]));
+                assert_eq!(f.rows("SELECT count(*) FROM t"), ["3"]);
+            }
+            (Err(error), Some(words)) => assert!(error.to_string().contains(words), "{error}"),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}

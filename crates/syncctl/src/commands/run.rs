@@ -67,20 +67,14 @@ async fn watched(args: &RunArgs, plan: &SyncPlan, secrets: Secrets, context: &Co
         compose::compose(plan, args.workers, command_line, context).await?;
 
     let mut events = engine.subscribe();
-    let mut progress = progress::choose(args.progress, plan, context);
-    let started = tokio::select! {
-        started = start(&engine, args, plan, &secrets, context) => started,
-        () = interrupts.next() => Err(Problem::interrupted("interrupted before the run began")
-            .help(format!("run it again: {resume_with}"))),
-    };
-    let name = match started {
-        Ok(name) => name,
-        Err(problem) => {
-            progress.finish(context.now());
-            return Err(problem);
+    let name = tokio::select! {
+        started = start(&engine, args, plan, &secrets, context) => started?,
+        () = interrupts.next() => {
+            return Err(Problem::interrupted("interrupted before the run began").help(format!("run it again: {resume_with}")));
         }
     };
-
+    // Not before: a question may have been asked.
+    let mut progress = progress::choose(args.progress, plan, context);
     let watched = watch(&engine, &name, &mut events, &mut interrupts, progress.as_mut(), context).await;
     progress.finish(context.now());
     let ended = watched?;

@@ -27,7 +27,10 @@ pub(super) fn trace(args: &TraceArgs, context: &Context) -> Outcome {
     })?;
     if traced.is_empty() {
         let text = format!("table {} holds no row of {}", spec.table, key.join(", "));
-        return Err(Problem::no(text).help("values are compared as text, exactly as the table holds them"));
+        return Err(Problem::no(text).help(match args.task_id {
+            Some(_) => "it landed nothing here, or its rows have come again with a later request",
+            None => "values are compared as text, exactly as the table holds them",
+        }));
     }
     match args.output {
         OutputKind::Human => {

@@ -4,6 +4,12 @@
 mod harness;
 
 mod arguments;
+mod endings;
 mod interrupt;
 mod plans;
 mod quickstart;
+
+mod rows;
+mod servers;
+
+mod styles;

@@ -1,0 +1,225 @@
+//! Two processes on one file, crashes, orderly exits: what the budgets' file promises.
+
+use super::*;
+
+fn limit(count: u32, seconds: u64) -> Limit {
+    Limit { count, window: Duration::from_secs(seconds), text: format!("{count}/{seconds}s") }
+}
+
+fn at(seconds: i64) -> Moment {
+    Moment::from_millis(1_700_000_000_000 + seconds * 1_000)
+}
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("state/syncctl/budgets.db")
+    }
+
+    fn open(&self) -> BudgetFile {
+        BudgetFile::open(&self.path()).unwrap()
+    }
+
+    fn locks(&self) -> usize {
+        let entries = std::fs::read_dir(self.path().parent().unwrap()).unwrap();
+        entries
+            .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "lock"))
+            .count()
+    }
+}
+
+#[test]
+fn free_tokens_are_leased_until_there_are_none() {
+    let home = Home::new();
+    let mut file = home.open();
+    let limit = limit(10, 60);
+    let lease = |file: &mut BudgetFile, want| file.lease("k", &limit, want, at(0)).unwrap();
+    assert_eq!(lease(&mut file, 4), Lease { tokens: 4, held: vec![], retry_at: None });
+    assert_eq!(lease(&mut file, 4).tokens, 4);
+    assert_eq!(lease(&mut file, 4).tokens, 2);
+    assert_eq!(lease(&mut file, 4), Lease { tokens: 0, held: vec![], retry_at: Some(at(30)) });
+    // Another key is another limit.
+    assert_eq!(file.lease("other", &limit, 4, at(0)).unwrap().tokens, 4);
+}
+
+#[test]
+fn two_processes_never_have_more_than_the_limit() {
+    let home = Home::new();
+    let (mut one, mut two) = (home.open(), home.open());
+    let limit = limit(10, 1);
+    let mut given = [0, 0];
+    for turn in 0..8 {
+        let file = if turn % 2 == 0 { &mut one } else { &mut two };
+        given[turn % 2] += file.lease("k", &limit, 3, at(0)).unwrap().tokens;
+    }
+    assert_eq!(given, [6, 4]);
+
+    // One leaves in good order: what it did not use is free for the other at once.
+    one.give_back("k", &[(at(1), 2)], at(0)).unwrap();
+    let lease = two.lease("k", &limit, 10, at(0)).unwrap();
+    assert_eq!(lease, Lease { tokens: 6, held: vec![(at(1), 2)], retry_at: None });
+}
+
+#[test]
+fn threads_that_lease_at_once_never_get_more_than_the_limit() {
+    let home = Home::new();
+    let path = home.path();
+    let workers: Vec<_> = (0..4)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let mut file = BudgetFile::open(&path).unwrap();
+                let tokens: u32 =
+                    (0..10).map(|_| file.lease("k", &limit(100, 60), 7, at(0)).unwrap().tokens).sum();
+                (tokens, file)
+            })
+        })
+        .collect();
+    let ended: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+    assert_eq!(ended.iter().map(|(tokens, _)| tokens).sum::<u32>(), 100);
+}
+
+#[test]
+fn what_a_crash_had_leased_is_held_for_a_window() {
+    let home = Home::new();
+    let limit = limit(10, 60);
+    let mut crashed = home.open();
+    assert_eq!(crashed.lease("k", &limit, 7, at(0)).unwrap().tokens, 7);
+    drop(crashed);
+
+    // Free ones first, then the crashed process's, held from the moment its death is noticed.
+    let mut file = home.open();
+    let lease = file.lease("k", &limit, 5, at(20)).unwrap();
+    assert_eq!(lease, Lease { tokens: 5, held: vec![(at(80), 2)], retry_at: None });
+    assert_eq!(file.lease("k", &limit, 9, at(70)).unwrap().held, vec![(at(80), 5)]);
+    drop(file);
+
+    // After a window without anybody everything is free.
+    let mut file = home.open();
+    assert_eq!(file.lease("k", &limit, 1, at(100)).unwrap().held, vec![(at(160), 1)]);
+    assert_eq!(
+        file.lease("k", &limit, 10, at(160)).unwrap(),
+        Lease { tokens: 9, held: vec![], retry_at: None }
+    );
+}
+
+#[test]
+fn a_lock_file_left_by_a_kill_is_noticed_and_removed() {
+    let home = Home::new();
+    let limit = limit(10, 60);
+    let mut killed = home.open();
+    killed.lease("k", &limit, 10, at(0)).unwrap();
+    let left = lock_path(&home.path(), &killed.process);
+    drop(killed);
+    std::fs::write(&left, "").unwrap();
+
+    let mut file = home.open();
+    assert!(!left.exists(), "swept");
+    assert_eq!(home.locks(), 1);
+    assert_eq!(file.lease("k", &limit, 10, at(5)).unwrap().held, vec![(at(65), 10)]);
+}
+
+#[test]
+fn an_orderly_exit_leaves_only_what_is_held() {
+    let home = Home::new();
+    let limit = limit(10, 60);
+    let mut file = home.open();
+    file.lease("k", &limit, 10, at(0)).unwrap();
+    // The first is free again already; a second time there is no lease to end.
+    file.give_back("k", &[(at(3), 1), (at(30), 3), (at(40), 2)], at(5)).unwrap();
+    file.give_back("k", &[(at(50), 99)], at(5)).unwrap();
+    drop(file);
+    assert_eq!(home.locks(), 0);
+
+    let mut file = home.open();
+    let lease = file.lease("k", &limit, 10, at(10)).unwrap();
+    assert_eq!(lease, Lease { tokens: 10, held: vec![(at(30), 3), (at(40), 2)], retry_at: None });
+    // More than was leased cannot be held.
+    file.give_back("k", &[(at(50), 99)], at(10)).unwrap();
+    assert_eq!(file.lease("k", &limit, 20, at(10)).unwrap().held, vec![(at(50), 10)]);
+}
+
+#[test]
+fn a_clock_set_back_holds_nothing_longer_than_a_window() {
+    let home = Home::new();
+    let limit = limit(10, 60);
+    let mut file = home.open();
+    file.lease("k", &limit, 10, at(100_000)).unwrap();
+    file.give_back("k", &[(at(100_030), 3), (at(100_040), 3)], at(100_000)).unwrap();
+    assert_eq!(file.lease("k", &limit, 10, at(0)).unwrap().held, vec![(at(60), 6)]);
+}
+
+#[test]
+fn fingerprints_tell_nothing_and_outlive_the_process() {
+    let home = Home::new();
+    let first = home.open();
+    let name = first.fingerprint("canary");
+    assert!(name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    assert_ne!(name, first.fingerprint("canarz"));
+    drop(first);
+    assert_eq!(home.open().fingerprint("canary"), name);
+    assert_ne!(Home::new().open().fingerprint("canary"), name, "another installation");
+
+    // RFC 4231, test case 2, by way of its own key.
+    let mut known = home.open();
+    known.secret = [0; 32];
+    known.secret[..4].copy_from_slice(b"Jefe");
+    assert_eq!(known.fingerprint("what do ya want for nothing?"), "5bdcc146bf60754e6a042426089575c7");
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_may_look() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let mut file = home.open();
+    file.lease("k", &limit(1, 1), 1, at(0)).unwrap();
+    let directory = home.path().parent().unwrap().to_owned();
+    assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+        seen += 1;
+    }
+    assert!(seen >= 4, "database, its log, key and lock: {seen}");
+}
+
+#[test]
+fn files_that_do_not_work_say_so() {
+    let check = |prepare: fn(&Path), expected: &str| {
+        let home = Home::new();
+        let path = home.path();
+        prepare(&path);
+        let error = BudgetFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("syncctl"), "{error}");
+    };
+    check(
+        |path| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "this is no database at all, however long it may be. ".repeat(100))
+                .unwrap();
+        },
+        "damaged",
+    );
+    check(|path| std::fs::create_dir_all(path).unwrap(), "cannot open");
+    check(
+        |path| {
+            std::fs::create_dir_all(path.ancestors().nth(2).unwrap()).unwrap();
+            std::fs::write(path.parent().unwrap(), "a file").unwrap();
+        },
+        "cannot create",
+    );
+    check(
+        |path| {
+            drop(BudgetFile::open(path).unwrap());
+            Connection::open(path).unwrap().pragma_update(None, "user_version", 9).unwrap();
+        },
+        "version 9",
+    );
+}

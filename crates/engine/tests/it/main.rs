@@ -1,0 +1,5 @@
+//! The engine with everything real around it: a SQLite store, HTTP workers, the practice API.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod lifecycle;
+mod world;

@@ -1,0 +1,97 @@
+//! How a run can end other than well, with which exit code, and what it says then.
+
+use serde_json::Value;
+
+use crate::harness::{Place, finished};
+
+/// Nobody listens on port 1; 12 requests fail at once.
+const REFUSED: &str = r#"
+[plan]
+name = "refused"
+[secrets]
+token = { env = "REFUSED_TOKEN" }
+[endpoints.api]
+base_url = "http://127.0.0.1:1"
+query = { token = "{{ secrets.token }}" }
+limits = []
+retry = { attempts = 1 }
+[tasks.things]
+get = "/things/{{ n }}"
+foreach = { n = { from = 1, to = 12 } }
+"#;
+
+/// A record that lacks its key: found out by the store, not by the worker.
+const KEYLESS: &str = r#"
+[plan]
+name = "keyless"
+[endpoints.api]
+base_url = "sandbox://tracker?records=3"
+[tasks.issues]
+get = "/by-page-bare"
+key = ["nummer"]
+"#;
+
+/// The sixth request has to wait for most of an hour.
+const QUOTA: &str = r#"
+[plan]
+name = "quota"
+[endpoints.api]
+base_url = "sandbox://tracker?records=10"
+limits = ["5/h"]
+[tasks.issues]
+get = "/by-page-bare/{{ n }}"
+query = { per_page = 1 }
+foreach = { n = { from = 1, to = 10 } }
+key = ["id"]
+"#;
+
+#[test]
+fn failures_are_listed_with_their_line_and_no_secret() {
+    let place = Place::new();
+    let plan = place.write("refused.toml", REFUSED);
+    let mut command = place.command(&["run", plan]);
+    command.env("REFUSED_TOKEN", "S3CR3T-canary");
+    let called = finished(command).exits(1);
+    for text in [
+        "12 requests failed",
+        "1. things: connect: ",
+        "GET http://127.0.0.1:1/things/1?token=***",
+        "--> refused.toml:12:7",
+        "12 | get = \"/things/{{ n }}\"\n        |       ^^^^^^^^^^^^^^^^^",
+        "and 2 more; all of them: sqlite3 refused.db",
+    ] {
+        assert!(called.stdout.contains(text), "no {text:?} in\n{}", called.stdout);
+    }
+    assert!(!called.stdout.contains("S3CR3T") && !called.stderr.contains("S3CR3T"), "{called:?}");
+    place.call(&["status", plan]).exits(0).says("12 requests failed").says("refused.toml:12:7");
+}
+
+#[test]
+fn a_failure_that_the_store_found_names_its_task_too() {
+    let place = Place::new();
+    let plan = place.write("keyless.toml", KEYLESS);
+    place.call(&["run", plan]).exits(1).says("nummer").says("GET /by-page-bare").says("--> keyless.toml:6:");
+}
+
+#[test]
+fn a_wait_longer_than_allowed_ends_with_3_and_can_be_resumed() {
+    let place = Place::new();
+    let plan = place.write("quota.toml", QUOTA);
+    let called =
+        place.call(&["run", plan, "--wait", "5s", "--output", "json"]).exits(3).complains("resume it with");
+    let report: Value = called.last_object();
+    assert_eq!((&report["state"], &report["records"]), (&"waiting".into(), &5.into()));
+    assert!(report["resumes_at"].is_string(), "{report}");
+    // The budget outlives the process: the next one sends nothing.
+    let again = place.call(&["run", plan, "--wait", "5s", "--output", "json"]).exits(3);
+    assert_eq!(again.last_object()["requests"], 0);
+    place.call(&["status", plan]).exits(0).says("paused").says("It goes on with");
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_ends_with_4() {
+    let place = Place::new();
+    let plan = place.write("quota.toml", QUOTA);
+    std::fs::create_dir(place.path().join("quota.db")).unwrap();
+    place.call(&["run", plan]).exits(4).complains("quota.db");
+}
