@@ -32,6 +32,7 @@ pub enum EngineEvent {
         /// The attempt that failed, from 1.
         attempt: u32,
         /// When it is tried again, from now.
+        #[serde(serialize_with = "seconds")]
         after: Duration,
     },
     /// A limit closed: nobody on the budget sends until then.
@@ -43,6 +44,7 @@ pub enum EngineEvent {
         /// Why.
         failure: Failure,
         /// How long.
+        #[serde(serialize_with = "seconds")]
         how_long: Duration,
     },
     /// A request failed for good.
@@ -79,4 +81,8 @@ pub enum EngineEvent {
         /// What came of it.
         report: RunReport,
     },
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }

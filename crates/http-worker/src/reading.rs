@@ -91,8 +91,11 @@ impl Reader {
                 Ok(landed) => Outcome::Landed(Box::new(landed)),
                 Err(failure) => Outcome::Failed(failure),
             },
-            Verdict::Skip => Outcome::Landed(Box::new(nothing(true))),
-            Verdict::Stop => Outcome::Landed(Box::new(nothing(false))),
+            Verdict::Skip => {
+                let next = self.paging.as_ref().map_or(Next::End, |paging| paging.past(&job.task.page));
+                Outcome::Landed(Box::new(nothing(true, next)))
+            }
+            Verdict::Stop => Outcome::Landed(Box::new(nothing(false, Next::End))),
             Verdict::Retry(failure, after) => Outcome::Retry { failure, after },
             Verdict::Wait(failure, how_long) => Outcome::Wait { failure, how_long },
             Verdict::Fail(failure) => Outcome::Failed(failure),
@@ -144,15 +147,8 @@ impl Reader {
 }
 
 /// An empty answer, by a rule.
-fn nothing(skipped: bool) -> Landed {
-    Landed {
-        records: RecordBatch::default(),
-        received: 0,
-        next: Next::End,
-        children: Vec::new(),
-        cursor: None,
-        skipped,
-    }
+fn nothing(skipped: bool, next: Next) -> Landed {
+    Landed { records: RecordBatch::default(), received: 0, next, children: Vec::new(), cursor: None, skipped }
 }
 
 #[cfg(test)]

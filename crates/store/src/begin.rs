@@ -3,6 +3,8 @@
 //! An unfinished run is one that neither completed nor failed nor was undone; since the caller has
 //! the store's lock, `running` means that its process died. Specs are matched between runs by name.
 
+use std::collections::HashMap;
+
 use entities::{
     BeginRequest, Begun, Frozen, Mode, Moment, ResumeMode, RunId, SpecIndex, SpecProgress, StoreError,
     SyncPlan, TaskId,
@@ -22,12 +24,19 @@ pub(crate) struct ActiveRun {
     /// The plan's name.
     pub plan: String,
     specs: Vec<Option<ActiveSpec>>,
+    absent: HashMap<SpecIndex, i64>,
 }
 
 impl ActiveRun {
     /// The spec at a place of the plan, if the run has it.
     pub(crate) fn spec(&self, index: SpecIndex) -> Option<&ActiveSpec> {
         self.specs.get(index.0 as usize)?.as_ref()
+    }
+
+    /// The number of a spec that the run was not asked for, but whose requests this run's records
+    /// drive and no later run would: they are owed.
+    pub(crate) fn absent(&self, index: SpecIndex) -> Option<i64> {
+        self.absent.get(&index).copied()
     }
 
     /// The run's specs.
@@ -100,8 +109,8 @@ pub(crate) fn begin(
     if !resumed {
         undo::reopen_owed(conn, request, run, next)?;
     }
-    let active = activate(conn, request, run)?;
     let (frozen, full_refresh) = frozen(conn, run)?;
+    let active = activate(conn, request, run, full_refresh)?;
     let mut specs = Vec::new();
     for index in request.plan.spec_indices() {
         if let Some(spec) = active.spec(index) {
@@ -132,25 +141,41 @@ fn create(conn: &Connection, request: &BeginRequest<'_>, next: i64) -> Result<Ru
     )?;
     let run = RunId(conn.last_insert_rowid());
     for index in &request.specs {
-        add_spec(conn, request.plan, run, *index)?;
+        add_spec(conn, request.plan, run, *index, false)?;
+    }
+    for index in request.plan.spec_indices().filter(|index| is_owed_in_absence(request, *index)) {
+        add_spec(conn, request.plan, run, index, true)?;
     }
     Ok(run)
 }
 
-fn add_spec(conn: &Connection, plan: &SyncPlan, run: RunId, index: SpecIndex) -> Result<(), Trouble> {
+fn add_spec(
+    conn: &Connection,
+    plan: &SyncPlan,
+    run: RunId,
+    index: SpecIndex,
+    absent: bool,
+) -> Result<(), Trouble> {
     let spec = plan.spec(index);
     conn.execute(
-        "INSERT INTO _sync_specs (run, spec, name, fingerprint, target)
-         VALUES (?1, (SELECT ifnull(max(spec) + 1, 0) FROM _sync_specs WHERE run = ?1), ?2, ?3, ?4)",
-        params![run.0, spec.name, spec.fingerprint, spec.table],
+        "INSERT INTO _sync_specs (run, spec, name, fingerprint, target, absent)
+         VALUES (?1, (SELECT ifnull(max(spec) + 1, 0) FROM _sync_specs WHERE run = ?1), ?2, ?3, ?4, ?5)",
+        params![run.0, spec.name, spec.fingerprint, spec.table, absent],
     )?;
     Ok(())
+}
+
+/// A run of some tasks lands changed parents of a task it leaves out; the next full run will see
+/// those parents as unchanged.
+fn is_owed_in_absence(request: &BeginRequest<'_>, index: SpecIndex) -> bool {
+    let parent_runs = request.plan.spec(index).parent().is_some_and(|parent| request.specs.contains(&parent));
+    !request.specs.contains(&index) && parent_runs && is_driven_by_changes(request.plan, index)
 }
 
 /// Readies an unfinished run to go on; says what changed in the plan since it began.
 fn resume(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<Vec<String>, Trouble> {
     let held: Vec<(String, String)> = conn
-        .prepare("SELECT name, fingerprint FROM _sync_specs WHERE run = ?1 ORDER BY spec")?
+        .prepare("SELECT name, fingerprint FROM _sync_specs WHERE run = ?1 AND NOT absent ORDER BY spec")?
         .query_map([run.0], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let mut changed = Vec::new();
@@ -181,21 +206,39 @@ fn resume(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<V
         undo::forget_spec(conn, request.plan, run, name)?;
     }
     for index in new {
-        add_spec(conn, request.plan, run, index)?;
+        conn.execute(
+            "DELETE FROM _sync_specs WHERE run = ?1 AND name = ?2",
+            params![run.0, request.plan.spec(index).name],
+        )?;
+        add_spec(conn, request.plan, run, index, false)?;
     }
     undo::restart(conn, request.plan, run, &restarted)?;
     conn.execute("UPDATE _sync_runs SET state = 'running', ended_at = NULL WHERE id = ?1", [run.0])?;
     Ok(changed)
 }
 
-fn activate(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<ActiveRun, Trouble> {
+fn activate(
+    conn: &Connection,
+    request: &BeginRequest<'_>,
+    run: RunId,
+    full_refresh: bool,
+) -> Result<ActiveRun, Trouble> {
     let mut specs = Vec::new();
+    let mut absent = HashMap::new();
     for index in request.plan.spec_indices() {
+        let spec = request.plan.spec(index);
         if !request.specs.contains(&index) {
+            let number = conn
+                .query_row(
+                    "SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2 AND absent",
+                    params![run.0, spec.name],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            absent.extend(number.map(|number| (index, number)));
             specs.push(None);
             continue;
         }
-        let spec = request.plan.spec(index);
         let number = conn.query_row(
             "SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2",
             params![run.0, spec.name],
@@ -208,11 +251,11 @@ fn activate(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result
             key: spec.key.clone(),
             mode: spec.mode,
             has_cursor: spec.cursor.is_some(),
-            needs_all: needs_all(request.plan, index),
+            needs_all: full_refresh || needs_all(request.plan, index),
             owes: owes(request.plan, index),
         }));
     }
-    Ok(ActiveRun { plan: request.plan.name.as_str().to_owned(), specs })
+    Ok(ActiveRun { plan: request.plan.name.as_str().to_owned(), specs, absent })
 }
 
 /// A full copy needs every record, so whatever leads to one is driven by every record as well.

@@ -118,10 +118,7 @@ impl<'a> Commit<'a> {
         };
         let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
         tasks::finish(self.conn, spec, landing, batch.rows, &ended)?;
-        for task in &landing.next {
-            let spec = self.spec(landing.run, task.spec)?;
-            tasks::open_page(self.conn, landing.run, spec, task, landing.cursor_of.is_some())?;
-        }
+        self.open_pages(landing)?;
         let children = self.open_children(landing, differs.as_deref())?;
         self.land_cursor(spec, landing, false)?;
         let tally = self.tally(spec, landing);
@@ -130,7 +127,16 @@ impl<'a> Commit<'a> {
         Ok(Committed { children, rows, failed: None })
     }
 
-    /// Writes a failure and nothing else of the landing. `turned`: the store's own doing.
+    fn open_pages(&self, landing: &Landing) -> Result<(), Trouble> {
+        for task in &landing.next {
+            let spec = self.spec(landing.run, task.spec)?;
+            tasks::open_page(self.conn, landing.run, spec, task, landing.cursor_of.is_some())?;
+        }
+        Ok(())
+    }
+
+    /// Writes a failure and, of the rest of the landing, only the pages that follow: they may be in
+    /// flight already. `turned`: the store's own doing.
     fn fail(
         &mut self,
         spec: &ActiveSpec,
@@ -139,6 +145,7 @@ impl<'a> Commit<'a> {
         turned: Option<Failure>,
     ) -> Result<Committed, Trouble> {
         tasks::finish(self.conn, spec, landing, 0, &Ended::Failed(failure))?;
+        self.open_pages(landing)?;
         self.land_cursor(spec, landing, true)?;
         self.tally(spec, landing).failed += 1;
         Ok(Committed { failed: turned, ..Committed::default() })
@@ -152,10 +159,15 @@ impl<'a> Commit<'a> {
         let mut opened: BTreeMap<SpecIndex, u64> = BTreeMap::new();
         let run = self.run(landing.run)?;
         for (child, id) in landing.children.iter().zip(landing.first_child.0..) {
-            // A spec that this run leaves alone.
-            let Some(spec) = run.spec(child.spec) else { continue };
             let differs =
                 differs.is_none_or(|differs| differs.get(child.row as usize).copied().unwrap_or(true));
+            let Some(spec) = run.spec(child.spec) else {
+                // A spec that this run leaves out.
+                if let Some(number) = run.absent(child.spec).filter(|_| differs) {
+                    tasks::owe_child(self.conn, landing.run, number, TaskId(id), child)?;
+                }
+                continue;
+            };
             if differs || spec.needs_all {
                 tasks::open_child(self.conn, landing.run, spec, TaskId(id), child)?;
                 *opened.entry(child.spec).or_default() += 1;

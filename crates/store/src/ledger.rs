@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `_sync_meta` | fact about the store | `key`, `value`; `version` is the ledger's |
 //! | `_sync_runs` | run of a plan | `id`, `plan`, `state` (`running`, `complete`, `failed`, `interrupted`, `paused`, `undone`), `started_at`, `ended_at`, `frozen_now` (ns), `vars` (JSON), `full_refresh`, `first_task` (no task of the run has a lower id) |
-//! | `_sync_specs` | task spec of a run | `run`, `spec` (a number of its own, not the plan's order), `name`, `fingerprint`, `target` (the table), `watermark` (all combinations below are done), `ended`, counters `done` (`failed` and `skipped` among them), `records` |
+//! | `_sync_specs` | task spec of a run | `run`, `spec` (a number of its own, not the plan's order), `name`, `fingerprint`, `target` (the table), `watermark` (all combinations below are done), `ended`, counters `done` (`failed` and `skipped` among them), `records`; `absent`: the run was not asked for it, and only notes what its parent's records owe it |
 //! | `_sync_tasks` | finished or open request | see below |
 //! | `_sync_cursors` | cursor of a combination | `plan`, `task`, `combination` (JSON), `value` (published), `run` (that published it), `previous` (before that run), `pending` and `pending_run` (greatest seen, not yet published), `debt_run` (a run in which one of its requests failed) |
 //! | `_sync_tables` | table of a plan | `name`, `plan`, `mode`, `key` (JSON) |
@@ -51,7 +51,7 @@ CREATE TABLE _sync_specs (
     run INTEGER NOT NULL, spec INTEGER NOT NULL, name TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
     watermark INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
-    skipped INTEGER NOT NULL DEFAULT 0, records INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0, records INTEGER NOT NULL DEFAULT 0, absent INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run, spec)
 ) WITHOUT ROWID;
 CREATE TABLE _sync_tasks (

@@ -226,7 +226,7 @@ fn specs(conn: &Connection, run: i64) -> Result<Vec<SpecRow>, Trouble> {
     let mut statement = conn.prepare_cached(
         "SELECT name, target, ended, done, failed, skipped, records,
          (SELECT count(*) FROM _sync_tasks t WHERE t.run = s.run AND t.spec = s.spec AND t.state = 'open')
-         FROM _sync_specs s WHERE run = ?1 ORDER BY spec",
+         FROM _sync_specs s WHERE run = ?1 AND NOT absent ORDER BY spec",
     )?;
     let specs = statement.query_map([run], |row| {
         Ok(SpecRow {

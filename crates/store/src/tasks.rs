@@ -131,6 +131,23 @@ pub(crate) fn open_child(
     Ok(())
 }
 
+/// Notes the first page of a child that the plan's next run must ask for, because this run leaves
+/// its spec out.
+pub(crate) fn owe_child(
+    conn: &Connection,
+    run: RunId,
+    number: i64,
+    id: TaskId,
+    child: &Child,
+) -> Result<(), Trouble> {
+    conn.prepare_cached(
+        "INSERT INTO _sync_tasks (id, run, spec, chain, page, bindings, state, owed)
+         VALUES (?1, ?2, ?3, ?1, 1, ?4, 'undone', 1)",
+    )?
+    .execute(params![id.0, run.0, number, bindings_text(&child.bindings)?])?;
+    Ok(())
+}
+
 /// Open tasks of a spec above an id, ascending.
 pub(crate) fn open(
     conn: &Connection,

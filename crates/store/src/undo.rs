@@ -120,7 +120,7 @@ pub(crate) fn reopen_owed(
     let mut open = conn.prepare(
         "INSERT INTO _sync_tasks (id, run, spec, chain, page, position, bindings, cursor, cursored, state, origin)
          SELECT ?2, ?3, (SELECT spec FROM _sync_specs WHERE run = ?3 AND name = ?4), ?2,
-         CASE WHEN ?5 THEN page ELSE 1 END, CASE WHEN ?5 THEN position END, bindings, cursor, cursored, 'open', id
+         CASE WHEN ?5 THEN page ELSE 1 END, CASE WHEN ?5 THEN position END, bindings, cursor, ?6, 'open', id
          FROM _sync_tasks WHERE id = ?1",
     )?;
     let mut settle = conn.prepare("UPDATE _sync_tasks SET owed = NULL WHERE id = ?1")?;
@@ -131,7 +131,8 @@ pub(crate) fn reopen_owed(
         let spec = request.plan.spec(index);
         // A spec that no longer has a parent expands by itself.
         if spec.parent().is_some() {
-            open.execute(params![id, next, run.0, name, fingerprint == spec.fingerprint])?;
+            let cursored = spec.cursor.is_some().then_some(1);
+            open.execute(params![id, next, run.0, name, fingerprint == spec.fingerprint, cursored])?;
             next += 1;
         }
         settle.execute([id])?;

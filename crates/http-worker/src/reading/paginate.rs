@@ -227,14 +227,10 @@ impl Paging {
         let known = newest.or(page.last);
         self.check_length(page, came, said, step, known)?;
 
-        let parallel = self.strands > 1;
-        if parallel && let Some(last) = page.last.filter(|last| page.number < *last) {
-            let Some(number) = page.number.checked_add(page.stride).filter(|number| *number <= last) else {
-                return Ok(Next::End);
-            };
-            let ahead = i64::from(page.stride).saturating_mul(self.distance(step));
-            let position = self.moved(page, ahead);
-            return Ok(Next::Pages(vec![Page { number, position, ..page.clone() }]));
+        if self.strands > 1
+            && let Some(last) = page.last.filter(|last| page.number < *last)
+        {
+            return Ok(self.along(page, step, last));
         }
         let one_further = |last| self.open(page, came, self.behind(page, came), last);
         match known {
@@ -250,6 +246,28 @@ impl Paging {
                 Ok(if full && within { one_further(Some(known)) } else { Next::End })
             }
         }
+    }
+
+    /// How it goes on after a page that a rule skipped: a strand goes on with the page a stride
+    /// further, or the pages behind would be missing without a word; any other paging has ended.
+    pub(super) fn past(&self, page: &Page) -> Next {
+        match (&self.by, page.step, page.last) {
+            (By::Page { .. } | By::Offset { .. }, Some(step), Some(last))
+                if self.strands > 1 && page.number < last =>
+            {
+                self.along(page, step, last)
+            }
+            _ => Next::End,
+        }
+    }
+
+    /// The next page of a strand.
+    fn along(&self, page: &Page, step: u64, last: u32) -> Next {
+        let Some(number) = page.number.checked_add(page.stride).filter(|number| *number <= last) else {
+            return Next::End;
+        };
+        let ahead = i64::from(page.stride).saturating_mul(self.distance(step));
+        Next::Pages(vec![Page { number, position: self.moved(page, ahead), ..page.clone() }])
     }
 
     /// The pages behind the frontier, up to the known last one.

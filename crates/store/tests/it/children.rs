@@ -140,3 +140,48 @@ fn a_changed_child_starts_over_from_the_records_that_drove_it() {
     assert_eq!((begun.specs[0].done, begun.specs[1].open), (0, 2));
     assert_eq!(land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}])).children, []);
 }
+
+#[test]
+fn a_run_without_the_children_owes_them_to_the_next() {
+    let mut f = Fixture::new();
+    let plan =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let first = f.begin_some(&plan, &[0], false);
+    let committed = land_parents(&mut f, first, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    assert_eq!(committed.children, []);
+    f.end(first, &[(0, 0)], RunEnd::Complete);
+
+    // The parents are unchanged now: nothing but the debt brings the children back.
+    let second = f.begin(&plan);
+    assert_eq!(f.open_tasks(second, 1).len(), 2);
+    assert_eq!(land_parents(&mut f, second, 0, 1, json!([{"id": 1}, {"id": 2}])).children, []);
+    assert_eq!(f.rows("SELECT count(*) FROM _sync_tasks WHERE owed IS NOT NULL"), ["0"]);
+}
+
+#[test]
+fn a_full_refresh_drives_every_child_again() {
+    let mut f = Fixture::new();
+    let plan =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let first = f.begin(&plan);
+    land_parents(&mut f, first, 0, 1, json!([{"id": 1}]));
+    f.sql("UPDATE _sync_tasks SET state = 'done' WHERE state = 'open'");
+    f.end(first, &[(0, 0), (1, 0)], RunEnd::Complete);
+    let second = f.begin_some(&plan, &[0, 1], true);
+    assert_eq!(land_parents(&mut f, second, 0, 1, json!([{"id": 1}])).children, [(SpecIndex(1), 1)]);
+}
+
+#[test]
+fn the_pages_behind_a_refused_record_are_opened() {
+    let mut f = Fixture::new();
+    let plan = plan("p", vec![spec("t", Mode::Merge, &["id"])]);
+    let run = f.begin(&plan);
+    let mut landing = f.landing(run, 0, 0, Ok(batch(&json!([{"id": null}]))));
+    let next = TaskId(f.next);
+    f.next += 1;
+    let page = entities::Page { number: 2, ..entities::Page::first() };
+    landing.next = vec![entities::Task { id: next, combination: None, page, ..landing.task.clone() }];
+    let committed = f.commit(vec![Entry::Land(Box::new(landing))]).remove(0);
+    assert!(committed.failed.is_some());
+    assert_eq!(f.open_tasks(run, 0).iter().map(|task| task.id).collect::<Vec<_>>(), [next]);
+}

@@ -139,6 +139,21 @@ impl Fixture {
         Ok(begun)
     }
 
+    /// Begins a run of some specs, or one that ignores cursors.
+    pub(crate) fn begin_some(&mut self, plan: &SyncPlan, specs: &[u32], full_refresh: bool) -> RunId {
+        let request = BeginRequest {
+            plan,
+            specs: specs.iter().map(|spec| SpecIndex(*spec)).collect(),
+            resume: ResumeMode::Auto,
+            full_refresh,
+            frozen: Frozen { now: Moment(1_234_567_891), vars: Map::new() },
+            now: Moment::from_millis(1_000),
+        };
+        let begun = self.store.as_mut().unwrap().begin(&request).unwrap();
+        self.next = begun.next_task.0;
+        begun.run
+    }
+
     pub(crate) fn begin(&mut self, plan: &SyncPlan) -> RunId {
         self.try_begin(plan, ResumeMode::Auto).unwrap().run
     }

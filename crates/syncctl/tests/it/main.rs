@@ -12,4 +12,5 @@ mod quickstart;
 mod rows;
 mod servers;
 
+mod hostile;
 mod styles;

@@ -271,3 +271,23 @@ fn strands_cover_the_pages_once() {
     assert_eq!(opened.len(), 9);
     assert_eq!(opened[8].position, Position::Offset(90));
 }
+
+#[test]
+fn a_strand_goes_on_behind_a_page_that_a_rule_skipped() {
+    let paging = page_kind(3);
+    let page = Page {
+        number: 4,
+        position: Position::Number(4),
+        stride: 3,
+        step: Some(10),
+        last: Some(9),
+        previous: None,
+    };
+    match paging.past(&page) {
+        Next::Pages(pages) => assert_eq!(pages.iter().map(|page| page.number).collect::<Vec<_>>(), [7]),
+        other => panic!("{other:?}"),
+    }
+    let last = Page { number: 9, ..page };
+    assert!(matches!(paging.past(&last), Next::End));
+    assert!(matches!(page_kind(1).past(&Page::first()), Next::End));
+}

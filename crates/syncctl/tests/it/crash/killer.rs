@@ -1,0 +1,70 @@
+//! When to kill, and killing: SIGKILL, which no process can catch or prepare for.
+
+use std::process::{Child, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How precisely an instant is met.
+const STEP: Duration = Duration::from_micros(500);
+
+/// How a process ended.
+pub(super) enum Fate {
+    Killed,
+    /// Before its time had come.
+    Ended(ExitStatus),
+}
+
+/// Draws instants from a seed. The instants repeat; what the process does at them does not quite.
+pub(super) struct Killer {
+    state: u64,
+}
+
+impl Killer {
+    pub(super) fn new(seed: u64) -> Killer {
+        Killer { state: seed }
+    }
+
+    /// How long a process may live. A whole undisturbed run takes `whole`; `left` (0 to 1) of it is
+    /// still to be done.
+    pub(super) fn draw(&mut self, whole: Duration, left: f64) -> Duration {
+        let kind = self.unit();
+        let at = self.unit();
+        whole.mul_f64(match kind {
+            // Start-up, or recovery.
+            _ if kind < 0.3 => 0.15 * at,
+            // Anywhere, the time after the end included.
+            _ if kind < 0.7 => 1.1 * at,
+            // Around where it will end.
+            _ => (0.05 + left) * (0.7 + 0.5 * at),
+        })
+    }
+
+    /// Uniform in 0..1 (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014).
+    fn unit(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Lets a process live so long, then kills it.
+pub(super) fn kill_after(mut child: Child, life: Duration) -> Fate {
+    let from = now();
+    while from.elapsed() < life {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Fate::Ended(status);
+        }
+        sleep(STEP.min(life.saturating_sub(from.elapsed())));
+    }
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    // It may have ended by itself in the same instant.
+    if status.code().is_some() { Fate::Ended(status) } else { Fate::Killed }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test times real processes")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

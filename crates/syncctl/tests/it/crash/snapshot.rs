@@ -1,0 +1,89 @@
+//! A copy of a store's files as a dead process left them, open to questions. A copy, so that
+//! recovery is left to the next process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::{Connection, Params, Row};
+use tempfile::TempDir;
+
+use super::workload::STORE;
+
+/// The ledger as the checker reads it: requests with the name of their task spec.
+const VIEWS: &str = "
+CREATE TEMP VIEW requests AS
+SELECT t.*, s.name AS task, s.ended AS ended FROM _sync_tasks t JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec;
+";
+
+/// The copy; gone when dropped.
+pub(super) struct Snapshot {
+    conn: Connection,
+    _directory: TempDir,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Its state; empty: it has not begun.
+    pub(super) state: String,
+    /// Requests in the ledger that are done.
+    pub(super) done: i64,
+}
+
+impl Snapshot {
+    /// Copies the store in a directory; none if there is no ledger in it yet.
+    pub(super) fn of(place: &Path) -> Option<Snapshot> {
+        let directory = TempDir::new().unwrap();
+        // The index of the WAL (`-shm`) is not copied: it is rebuilt, as after a power cut.
+        for name in [STORE.to_owned(), format!("{STORE}-wal")] {
+            if place.join(&name).exists() {
+                fs::copy(place.join(&name), directory.path().join(&name)).unwrap();
+            }
+        }
+        if !directory.path().join(STORE).exists() {
+            return None;
+        }
+        let conn = Connection::open(directory.path().join(STORE)).unwrap();
+        let snapshot = Snapshot { conn, _directory: directory };
+        if !snapshot.has("_sync_tasks") {
+            return None;
+        }
+        snapshot.execute(VIEWS);
+        Some(snapshot)
+    }
+
+    /// How far a run is.
+    pub(super) fn progress(&self, run: i64) -> Progress {
+        let states = self.all("SELECT state FROM _sync_runs WHERE id = ?1", [run], |row| row.get(0).unwrap());
+        let Some(state) = states.into_iter().next() else { return Progress::default() };
+        let done = self.number("SELECT count(*) FROM _sync_tasks WHERE run = ?1 AND state = 'done'", [run]);
+        Progress { state, done }
+    }
+
+    /// Finished requests of a run, by task spec.
+    pub(super) fn requests(&self, run: i64) -> BTreeMap<String, i64> {
+        let sql = "SELECT task, count(*) FROM requests WHERE run = ?1 AND state = 'done' GROUP BY task";
+        self.all(sql, [run], |row| (row.get(0).unwrap(), row.get(1).unwrap())).into_iter().collect()
+    }
+
+    pub(super) fn has(&self, table: &str) -> bool {
+        self.number("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table]) > 0
+    }
+
+    /// The only value of the only row.
+    pub(super) fn number(&self, sql: &str, params: impl Params) -> i64 {
+        self.all(sql, params, |row| row.get(0).unwrap())[0]
+    }
+
+    pub(super) fn all<T>(&self, sql: &str, params: impl Params, read: impl Fn(&Row<'_>) -> T) -> Vec<T> {
+        let mut statement = self.conn.prepare(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+        let rows = statement.query_map(params, |row| Ok(read(row))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// For those who tamper.
+    pub(super) fn execute(&self, sql: &str) {
+        self.conn.execute_batch(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+}
