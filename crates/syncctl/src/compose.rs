@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use engine::{EngineConfig, SyncEngine};
-use entities::{StoreTarget, SyncPlan};
+use entities::{StoreOpener, StoreTarget, SyncPlan};
 use http_worker::{HttpConfig, HttpWorkers};
 use sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
@@ -56,11 +56,22 @@ pub(crate) async fn compose(
     let engine = SyncEngine::new(EngineConfig {
         workers: workers.unwrap_or_else(|| enough_workers(plan)),
         factory: Arc::new(factory),
-        stores: Arc::new(Stores::new(command_line)),
+        stores: stores(command_line, context),
         state_dir: context.state_dir.clone(),
         clock: Arc::clone(&context.clock),
     })?;
     Ok(Composition { engine, practice: sandbox })
+}
+
+fn stores(command_line: String, context: &Context) -> Arc<dyn StoreOpener> {
+    let stores = Stores::new(command_line);
+    #[cfg(debug_assertions)]
+    if context.tears {
+        return Arc::new(crate::torn::TornStores(stores));
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = context;
+    Arc::new(stores)
 }
 
 /// Reads a plan's store without its lock.

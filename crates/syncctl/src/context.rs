@@ -28,6 +28,9 @@ pub(crate) struct Context {
     pub(crate) can_ask: bool,
     /// The proxies of the environment.
     pub(crate) proxies: ProxySettings,
+    /// `SYNCCTL_TEST_TORN=1`: for the control of the crash test, see `torn.rs`.
+    #[cfg(debug_assertions)]
+    pub(crate) tears: bool,
     /// See [`Context::now`].
     pub(crate) clock: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -55,6 +58,8 @@ impl Context {
                 all: either("ALL_PROXY", "all_proxy"),
                 no: either("NO_PROXY", "no_proxy"),
             },
+            #[cfg(debug_assertions)]
+            tears: variable("SYNCCTL_TEST_TORN").as_deref() == Some("1"),
             clock: clock(),
         }
     }

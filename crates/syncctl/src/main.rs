@@ -6,6 +6,8 @@ mod commands;
 
 mod compose;
 mod context;
+#[cfg(debug_assertions)]
+mod torn;
 
 mod progress;
 mod report;

@@ -12,9 +12,6 @@ use super::{Action, LeaseGranted};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BudgetKey(pub(crate) String);
 
-/// How long to wait when a server refuses and names no time.
-const REFUSED: BackOff = BackOff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
-
 /// After this many refusals in a row the request that was refused fails.
 pub(crate) const MOST_REFUSALS: u32 = 10;
 
@@ -98,12 +95,13 @@ impl Budgets {
     }
 
     /// The server refused a request that was sent at `sent`. Closes the budget for as long as it
-    /// asked, or for the next step of the back-off. Gives the wait, whether it opens a new episode
+    /// asked, or for the next step of `backoff`. Gives the wait, whether it opens a new episode
     /// (many requests in flight are refused at once), and how many there were in a row.
     pub(crate) fn refuse(
         &mut self,
         index: usize,
         how_long: Option<Duration>,
+        backoff: BackOff,
         over_limit: bool,
         sent: Moment,
         now: Moment,
@@ -117,7 +115,7 @@ impl Budgets {
                 account.budget.refused(now);
             }
         }
-        let how_long = how_long.unwrap_or_else(|| REFUSED.step(account.refusals_in_a_row.max(1), 0.0));
+        let how_long = how_long.unwrap_or_else(|| backoff.step(account.refusals_in_a_row.max(1), 0.0));
         let until = now + how_long;
         account.budget.close_until(until);
         account.episode = account.episode.max(until);

@@ -183,7 +183,8 @@ impl Core {
         now: Moment,
     ) {
         let over_limit = failure.kind == FailureKind::RateLimited;
-        let refusal = self.budgets.refuse(flight.budget, how_long, over_limit, exchange.sent, now);
+        let backoff = job.context.plan.endpoints[flight.endpoint].retry.backoff;
+        let refusal = self.budgets.refuse(flight.budget, how_long, backoff, over_limit, exchange.sent, now);
         if refusal.in_a_row > MOST_REFUSALS {
             failure.message =
                 format!("{} ({MOST_REFUSALS} waits in a row without a good answer)", failure.message);

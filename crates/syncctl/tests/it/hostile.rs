@@ -25,7 +25,7 @@ max_body = "8MiB"
 
 /// Route (with `paginate`, where it takes pages to go wrong), the kind of failure, a part of its message, and
 /// how many pages land before it.
-const ANSWERS: [(&str, &str, &str, &str, u32); 20] = [
+const ANSWERS: [Answer; 20] = [
     ("truncated-length", "", "truncated", "ended", 0),
     ("truncated-chunked", "", "truncated", "ended", 0),
     ("html", "", "decode", "HTML", 0),
@@ -45,18 +45,20 @@ const ANSWERS: [(&str, &str, &str, &str, u32); 20] = [
     ("wrong-type", "", "missing", "data", 0),
     ("loop-token", r#"paginate = { by = "token", param = "cursor", next = ".meta.next" }"#, "page_loop", "", 3),
     ("same-page", r#"paginate = { by = "page" }"#, "page_loop", "", 1),
-    ("short-page", r#"paginate = { by = "page", pages = ".meta.pages" }"#, "short", "", 2),
+    ("short-page", r#"paginate = { by = "page", pages = ".meta.pages" }"#, "short", "", 4),
 ];
 
+type Answer = (&'static str, &'static str, &'static str, &'static str, u32);
+
 /// A plan with one task for each route, and good ones around them.
-fn plan(url: &str) -> String {
+fn plan(url: &str, answers: &[Answer]) -> String {
     let mut plan = HEAD.replace("URL", url);
     let mut task = |route: &str, more: &str| {
         let name = route.replace('-', "_");
         let _ = writeln!(plan, "\n[tasks.{name}]\nget = \"/{route}\"\nrecords = \".data[]\"\nmode = \"append\"\n{more}");
     };
     task("good", "");
-    for (route, paginate, ..) in ANSWERS {
+    for (route, paginate, ..) in answers {
         task(route, paginate);
     }
     task("redirect-same", "");
@@ -89,17 +91,30 @@ fn run(place: &Place, arguments: &[&str]) -> (Called, u64) {
     (called, watcher.join().unwrap())
 }
 
+/// The report for people shows ten failures in full: so many at a time.
 #[test]
 fn each_is_a_named_failure_and_the_others_finish() {
+    let practice = check(&ANSWERS[..10]);
+    assert_eq!(practice.elsewhere_log(), [], "a redirect was followed to another origin");
+}
+
+#[test]
+fn so_are_the_subtler_ones() {
+    let practice = check(&ANSWERS[10..]);
+    assert_eq!(practice.asked("always-500").len(), 2, "tried as often as `attempts` says");
+    assert_eq!(practice.asked("not-found").len(), 1, "a 404 is final");
+}
+
+fn check(answers: &[Answer]) -> Practice {
     let (place, practice) = (Place::new(), Practice::start());
-    let text = plan(&practice.url("hostile"));
+    let text = plan(&practice.url("hostile"), answers);
     place.write("plan.toml", &text);
     let (called, memory) = run(&place, &["run", "plan.toml", "--progress", "plain"]);
-    let called = called.exits(1).says("some requests failed").says(&format!("{} requests failed", ANSWERS.len()));
+    let called = called.exits(1).says("some requests failed").says(&format!("{} requests failed", answers.len()));
     assert!((1..150 * 1024).contains(&memory), "{memory} KiB");
 
     let origin = practice.url("hostile");
-    for (route, _, kind, message, pages) in ANSWERS {
+    for (route, _, kind, message, pages) in answers {
         let name = route.replace('-', "_");
         // In the ledger: once, by its name, with its request and its place.
         let ledger = row(
@@ -110,10 +125,12 @@ fn each_is_a_named_failure_and_the_others_finish() {
             ),
         );
         let failure: Value = serde_json::from_str(&ledger).unwrap();
-        assert_eq!(failure["kind"], kind, "{name}: {ledger}");
+        assert_eq!(failure["kind"], *kind, "{name}: {ledger}");
         assert!(failure["message"].as_str().unwrap().contains(message), "{name}: {ledger}");
-        let request = failure["request"].as_str().unwrap_or_else(|| panic!("{name}: {ledger}"));
-        assert!(request.starts_with(&format!("GET {origin}/{route}")), "{name}: {request}");
+        // A page that would go round in circles was never asked for: it has no request.
+        let request = failure["request"].as_str().unwrap_or_default();
+        let expected = if *route == "loop-token" { String::new() } else { format!("GET {origin}/{route}") };
+        assert!(request.starts_with(&expected), "{name}: {ledger}");
         let line = text.lines().position(|line| line == format!("get = \"/{route}\"")).unwrap() + 1;
         let blamed = failure["place"]["line"].as_u64().unwrap() as usize;
         assert!((line - 1..=line + 3).contains(&blamed), "{name}: line {blamed}, its task is at {line}");
@@ -127,7 +144,7 @@ fn each_is_a_named_failure_and_the_others_finish() {
 
         // No row but those of the pages before.
         let landed = rows(&place, "hostile.db", &format!("select name from sqlite_schema where name = '{name}'"));
-        if pages == 0 {
+        if *pages == 0 {
             let landed = landed.is_empty()
                 || row(&place, "hostile.db", &format!("select count(*) from {name}")) == "0";
             assert!(landed, "{name} left rows");
@@ -139,15 +156,13 @@ fn each_is_a_named_failure_and_the_others_finish() {
     for good in ["good", "redirect_same", "bom"] {
         assert_eq!(row(&place, "hostile.db", &format!("select count(*), sum(id) from {good}")), "10|55", "{good}");
     }
-    assert_eq!(practice.elsewhere_log(), [], "a redirect was followed to another origin");
-    assert!(practice.asked("always-500").len() == 2, "retried as often as `attempts` says");
-    assert!(practice.asked("not-found").len() == 1, "a 404 is final");
+    practice
 }
 
 #[test]
 fn programs_are_told_the_same() {
     let (place, practice) = (Place::new(), Practice::start());
-    place.write("plan.toml", &plan(&practice.url("hostile")));
+    place.write("plan.toml", &plan(&practice.url("hostile"), &ANSWERS));
     let called = place.call(&["run", "plan.toml", "--output", "json", "--progress", "json"]).exits(1);
     let report = called.last_object();
     assert_eq!(report["state"], "failed");

@@ -4,6 +4,7 @@
 mod harness;
 
 mod arguments;
+mod crash;
 mod endings;
 mod interrupt;
 mod plans;
@@ -13,4 +14,5 @@ mod rows;
 mod servers;
 
 mod hostile;
+mod strict;
 mod styles;
