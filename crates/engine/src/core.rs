@@ -19,7 +19,7 @@ mod status;
 #[cfg(test)]
 mod scenarios;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use entities::{Committed, Entry, Moment, SpecIndex, Task, TaskId};
@@ -32,7 +32,7 @@ pub(crate) use run::{PlanRun, StartedRun, StartedSpec};
 use run::{Flight, SpecState};
 
 /// At most this many Landings wait for their commit …
-const MOST_LANDINGS: usize = 64;
+const MOST_LANDINGS: usize = 512;
 /// … or this many bytes of records.
 const MOST_BYTES: usize = 32 << 20;
 
@@ -192,7 +192,10 @@ impl Core {
         let Some(run) = self.runs.get_mut(&slot) else { return };
         run.dirty = true;
         let Some(state) = run.spec_mut(spec) else { return };
-        for (chain, positions) in chains {
+        // Of our own follow-ups the guard knows all, or has forgotten it since their chain has ended.
+        let ours = tasks.iter().filter(|task| self.manager.is_ours(state.lane, task.id));
+        let known: HashSet<TaskId> = ours.map(|task| task.chain).collect();
+        for (chain, positions) in chains.into_iter().filter(|(chain, _)| !known.contains(chain)) {
             state.asked.entry(chain).or_default().extend(positions.iter().map(run::position_hash));
         }
         let lane = state.lane;

@@ -24,6 +24,9 @@ const LIVENESS: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for what is in flight before it is aborted.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// How long to leave a budgets' file alone that could not be written.
+const LEASE_AGAIN: Duration = Duration::from_secs(10);
+
 /// What the handle asks.
 pub(crate) enum Command {
     Add { plan: Box<NewPlan>, reply: oneshot::Sender<Result<PlanName, EngineError>> },
@@ -80,7 +83,7 @@ struct AddedPlan {
     report: Option<RunReport>,
     waiting: Vec<oneshot::Sender<Result<RunReport, EngineError>>>,
     cancelling: Vec<Reply>,
-    removing: Option<Reply>,
+    removing: Vec<Reply>,
 }
 
 struct OpenStore {
@@ -236,7 +239,11 @@ impl Driver {
                         Ok(lease) => {
                             LeaseGranted { tokens: lease.tokens, held: lease.held, retry_at: lease.retry_at }
                         }
-                        Err(error) => return self.budgets_broke(&error.to_string(), now),
+                        Err(error) => {
+                            self.budgets_broke(&error.to_string(), now);
+                            // Else the core would ask again at once, and for ever.
+                            LeaseGranted { tokens: 0, held: Vec::new(), retry_at: Some(now + LEASE_AGAIN) }
+                        }
                     },
                 };
                 self.core.on_event(Event::Leased { budget, window, granted }, now);
@@ -289,6 +296,7 @@ impl Driver {
         live.is_empty()
     }
 
+    /// Whether it has a run that has not ended, be it that it only has to commit what it handed over.
     fn is_live(&self, slot: PlanSlot) -> bool {
         let ended = self.plans.get(&slot).is_some_and(|plan| plan.report.is_some() || plan.context.is_none());
         !ended

@@ -114,7 +114,11 @@ impl SyncEngine {
     /// Starts every plan that is not running.
     pub async fn start_all(&self) -> Result<(), EngineError> {
         for plan in self.status().await?.plans.into_iter().filter(|plan| !is_live(plan.state)) {
-            self.start(&plan.plan).await?;
+            match self.start(&plan.plan).await {
+                // It was started, or is being cancelled, by somebody else.
+                Ok(()) | Err(EngineError::WrongState { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -120,7 +120,8 @@ pub(crate) fn start_spec(
     })
 }
 
-/// `scheme://host[:port]` of a base URL, `sandbox://name` for the practice API.
+/// `scheme://host[:port]` of a base URL (without the port that the scheme implies), `sandbox://name` for
+/// the practice API.
 fn origin(base_url: &TemplateText, globals: &Globals) -> Result<String, Failure> {
     let nothing = Map::new();
     let scope = Scope { globals, bindings: &nothing, cursor: None, record: None, page: None };
@@ -128,30 +129,34 @@ fn origin(base_url: &TemplateText, globals: &Globals) -> Result<String, Failure>
     let url = template.render(&scope).map_err(|error| expression(&error, base_url.at))?;
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let host = authority.rsplit('@').next().unwrap_or(authority);
-    Ok(format!("{scheme}://{}", host.to_ascii_lowercase()))
+    let host = authority.rsplit('@').next().unwrap_or(authority).to_ascii_lowercase();
+    let scheme = scheme.to_ascii_lowercase();
+    let usual_port = match scheme.as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    Ok(format!("{scheme}://{}", host.strip_suffix(usual_port).unwrap_or(&host)))
 }
 
-/// What tells this spec's requests apart from another user's: every secret they carry, by name and
-/// value, and the literal parts of the auth. Hashed with a key before it is kept anywhere.
+/// What tells this spec's requests apart from another user's: the secrets in its `auth`, else every
+/// secret it carries, else the literal parts of the auth. Hashed with a key before it is kept anywhere.
+///
+/// A secret elsewhere (an account's number in a path) must not split what a server counts together.
 fn credential(context: &RunContext, spec: &TaskSpec) -> String {
     let endpoint = &context.plan.endpoints[spec.endpoint.0 as usize];
-    let mut texts: Vec<TemplateText> = Vec::new();
-    let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
-    match auth {
-        Auth::None => {}
-        Auth::Bearer(token) => texts.push(token.clone()),
-        Auth::Basic { user, password } => texts.extend([user.clone(), password.clone()]),
-        Auth::ApiKey { value, .. } => texts.push(value.clone()),
+    let auth: Vec<&TemplateText> = match spec.auth.as_ref().unwrap_or(&endpoint.auth) {
+        Auth::None => Vec::new(),
+        Auth::Bearer(token) => vec![token],
+        Auth::Basic { user, password } => vec![user, password],
+        Auth::ApiKey { value, .. } => vec![value],
+    };
+    let own = exposed(context, names_of(auth.iter().copied()));
+    if !own.is_empty() {
+        return own;
     }
-    let literal_auth: String = texts.iter().map(|text| format!("{}\n", text.source)).collect();
-    texts.extend(endpoint.headers.iter().chain(&spec.headers).map(|(_, text)| text.clone()));
-    texts.push(spec.path.clone());
-    let mut used: Vec<String> = texts
-        .iter()
-        .filter_map(|text| Template::compile(text).ok())
-        .flat_map(|t| t.names().to_vec())
-        .collect();
+    let headers = endpoint.headers.iter().chain(&spec.headers).map(|(_, text)| text);
+    let mut used = names_of(headers.chain([&spec.path]));
     let values = endpoint.query.iter().chain(&spec.query).map(|(_, value)| value);
     let body: Vec<&entities::ValueTemplate> = match &spec.body {
         Body::Empty => Vec::new(),
@@ -164,17 +169,24 @@ fn credential(context: &RunContext, spec: &TaskSpec) -> String {
             .filter_map(|value| CompiledValue::compile(value).ok())
             .flat_map(|value| value.names()),
     );
-    let mut secrets: Vec<&str> = used.iter().filter_map(|name| name.strip_prefix("secrets.")).collect();
+    let elsewhere = exposed(context, used);
+    if !elsewhere.is_empty() {
+        return elsewhere;
+    }
+    auth.iter().map(|text| format!("{}\n", text.source)).collect()
+}
+
+fn names_of<'a>(texts: impl Iterator<Item = &'a TemplateText>) -> Vec<String> {
+    texts.filter_map(|text| Template::compile(text).ok()).flat_map(|t| t.names().to_vec()).collect()
+}
+
+/// The values of the secrets among these names, in the order of the names.
+fn exposed(context: &RunContext, names: Vec<String>) -> String {
+    let mut secrets: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("secrets.")).collect();
     secrets.sort_unstable();
     secrets.dedup();
-    let mut credential = String::new();
-    for name in secrets {
-        if let Some(secret) = context.secrets.0.get(name) {
-            credential.push_str(secret.expose());
-            credential.push('\n');
-        }
-    }
-    if credential.is_empty() { literal_auth } else { credential }
+    let values = secrets.iter().filter_map(|name| context.secrets.0.get(*name));
+    values.map(|secret| format!("{}\n", secret.expose())).collect()
 }
 
 fn expression(error: &ExprError, place: Place) -> Failure {
@@ -183,4 +195,67 @@ fn expression(error: &ExprError, place: Place) -> Failure {
 
 fn failure(message: String, place: Place) -> Failure {
     Failure::new(FailureClass::Permanent, FailureKind::Expression, message).at(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use entities::{RunId, Secret};
+
+    use super::*;
+
+    struct NoLookup;
+
+    impl plan::Lookup for NoLookup {
+        fn env(&self, name: &str) -> Option<String> {
+            Some(format!("value of {name}"))
+        }
+        fn file(&self, _: &str) -> Result<String, String> {
+            Err("no files here".to_owned())
+        }
+        fn command(&self, _: &[String]) -> Result<String, String> {
+            Err("no commands here".to_owned())
+        }
+    }
+
+    fn load(text: &str) -> SyncPlan {
+        let text = format!("[plan]\nname = \"p\"\n{text}");
+        plan::load("p.toml", &text, &NoLookup, &[]).map_err(|d| d.render(false)).unwrap().plan
+    }
+
+    /// The credential of each spec.
+    fn credentials(text: &str) -> Vec<String> {
+        let plan = load(text);
+        let secrets = plan.secrets.keys().map(|name| (name.clone(), Secret::new(format!("<{name}>"))));
+        let context = RunContext {
+            run: RunId(1),
+            vars: plan.vars.clone(),
+            now: Moment(0),
+            secrets: Secrets(secrets.collect()),
+            plan: Arc::new(plan),
+        };
+        context.plan.tasks.iter().map(|spec| credential(&context, spec).replace('\n', "")).collect()
+    }
+
+    #[test]
+    fn whoever_sends_the_same_credential_shares_a_budget() {
+        let head = r#"
+[secrets]
+token = { env = "TOKEN" }
+account = { env = "ACCOUNT" }
+[endpoints.e]
+base_url = "http://h"
+"#;
+        let tasks = r#"
+[tasks.a]
+get = "/a"
+[tasks.b]
+get = "/{{ secrets.account }}/b"
+"#;
+        let bearer = r#"auth = { bearer = "{{ secrets.token }}" }"#;
+        assert_eq!(credentials(&format!("{head}{bearer}{tasks}")), ["<token>", "<token>"]);
+        // Without `auth`, secrets anywhere are who we are.
+        assert_eq!(credentials(&format!("{head}{tasks}")), ["", "<account>"]);
+    }
 }

@@ -1,9 +1,12 @@
 //! The thread that owns a store. It takes whatever has queued while the last transaction was
 //! syncing, and commits it as one (group commit).
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use entities::{
     BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, ResumeMode, RunId, SpecIndex, Store,
@@ -12,6 +15,13 @@ use entities::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::core::{PlanSlot, StoreSlot};
+
+/// How long the writer waits for more when many small Landings come; nothing but their commit waits.
+const LINGER: Duration = Duration::from_millis(3);
+/// So many Landings at once are many …
+const DRIZZLE: usize = 16;
+/// … and with fewer rows than this they are small.
+const DRIZZLE_ROWS: usize = 1_000;
 
 /// What a store is asked.
 pub(crate) enum ToStore {
@@ -66,7 +76,7 @@ impl StoreThread {
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             // An answer that nobody takes means that the engine is gone: the thread ends with it.
             let answer = |message| answers.send((slot, message)).is_ok();
-            match opener.open(&target) {
+            let work = || match opener.open(&target) {
                 Ok(store) => {
                     if answer(FromStore::Opened(Ok(()))) {
                         serve(store, &inbox, answer);
@@ -75,6 +85,11 @@ impl StoreThread {
                 Err(error) => {
                     answer(FromStore::Opened(Err(error)));
                 }
+            };
+            // A store that fell silent would leave its runs waiting for ever. Its transaction was
+            // rolled back and its lock given up as the panic went through it.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                answer(FromStore::Broken(panicked(&target, &*panic)));
             }
         })?;
         Ok(StoreThread { requests: Some(requests), thread: Some(thread) })
@@ -96,6 +111,14 @@ impl StoreThread {
     }
 }
 
+fn panicked(target: &StoreTarget, panic: &(dyn Any + Send)) -> StoreError {
+    let StoreTarget::Sqlite(path) = target;
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)");
+    let why = format!("it panicked: {text}; this is a bug of syncctl, please report it");
+    StoreError::Broken { store: path.display().to_string(), doing: "write to", why }
+}
+
 fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(FromStore) -> bool) {
     let mut put_off: Option<ToStore> = None;
     while let Some(request) = put_off.take().or_else(|| inbox.recv().ok()) {
@@ -104,12 +127,10 @@ fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(F
                 FromStore::Begun { slot: begin.slot, begun: run_begin(store.as_mut(), &begin) }
             }
             ToStore::Write(mut entries) => {
-                loop {
-                    match inbox.try_recv() {
-                        Ok(ToStore::Write(more)) => entries.extend(more),
-                        Ok(other) => break put_off = Some(other),
-                        Err(_) => break,
-                    }
+                put_off = take_queued(inbox, &mut entries);
+                if put_off.is_none() && is_drizzle(&entries) {
+                    std::thread::sleep(LINGER);
+                    put_off = take_queued(inbox, &mut entries);
                 }
                 match store.commit(entries) {
                     Ok(results) => FromStore::Committed(results),
@@ -133,6 +154,26 @@ fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(F
             return;
         }
     }
+}
+
+/// Adds what has queued meanwhile; gives back the first request that is not a write.
+fn take_queued(inbox: &Receiver<ToStore>, entries: &mut Vec<Entry>) -> Option<ToStore> {
+    loop {
+        match inbox.try_recv() {
+            Ok(ToStore::Write(more)) => entries.extend(more),
+            Ok(other) => return Some(other),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Many small Landings in short order: a sync each few of them would cost more than landing them.
+fn is_drizzle(entries: &[Entry]) -> bool {
+    let rows = |entry: &Entry| match entry {
+        Entry::Land(landing) => landing.result.as_ref().map_or(0, |records| records.rows),
+        _ => 0,
+    };
+    entries.len() >= DRIZZLE && entries.iter().map(rows).sum::<usize>() < DRIZZLE_ROWS
 }
 
 fn run_begin(store: &mut dyn Store, begin: &Begin) -> Result<Begun, StoreError> {

@@ -212,7 +212,8 @@ pub trait Store: Send {
     ///
     /// A child is opened if its record's row is new or differs from the row held, or if the child's
     /// own mode or its parent's is `replace` (a full copy needs every record), or the parent has no
-    /// key. A record that the store cannot hold fails its task ([`FailureKind::Record`](crate::FailureKind::Record)),
+    /// key, or the child's spec is new in the plan; not if the run makes the same request anyway,
+    /// because it was owed. A record that the store cannot hold fails its task ([`FailureKind::Record`](crate::FailureKind::Record)),
     /// and only that: of the landing the failure and the follow-up tasks are written.
     fn commit(&mut self, entries: Vec<Entry>) -> Result<Vec<Committed>, StoreError>;
 

@@ -40,8 +40,8 @@ enum Program {
     Literal,
     /// Text and dotted names only.
     Names(Vec<Part>),
-    /// Exactly one `{{ … }}`, which keeps its type.
-    Expression(Expression<'static, 'static>),
+    /// Exactly one `{{ … }}`, which keeps its type; `at` is where what it holds begins in the source.
+    Expression { inner: Expression<'static, 'static>, at: usize },
     /// Anything else.
     Text(Environment<'static>),
 }
@@ -100,8 +100,8 @@ impl Template {
         match &self.0.program {
             Program::Literal => Ok(self.0.source.to_string()),
             Program::Names(parts) => render_names(parts, scope),
-            Program::Expression(expression) => {
-                let value = self.eval(expression, scope)?;
+            Program::Expression { inner, at } => {
+                let value = self.eval(inner, *at, scope)?;
                 let mut out = String::new();
                 push_value(&mut out, &value).map_err(|()| self.null())?;
                 within_cap(out)
@@ -120,13 +120,22 @@ impl Template {
                 [Part::Name(name)] => scope.resolve(name).map(std::borrow::Cow::into_owned),
                 parts => render_names(parts, scope).map(Value::String),
             },
-            Program::Expression(expression) => self.eval(expression, scope),
+            Program::Expression { inner, at } => self.eval(inner, *at, scope),
             Program::Literal | Program::Text(_) => self.render(scope).map(Value::String),
         }
     }
 
-    fn eval(&self, expression: &Expression<'static, 'static>, scope: &Scope<'_>) -> Result<Value, ExprError> {
-        let value = expression.eval(self.context(scope)).map_err(|error| self.failed(&error, scope))?;
+    fn eval(
+        &self,
+        expression: &Expression<'static, 'static>,
+        offset: usize,
+        scope: &Scope<'_>,
+    ) -> Result<Value, ExprError> {
+        let value = expression.eval(self.context(scope)).map_err(|error| {
+            let mut failed = self.failed(&error, scope);
+            failed.at = failed.at.map(|at| clamp(&self.0.source, at.start + offset..at.end + offset));
+            failed
+        })?;
         if value.is_undefined() {
             return Err(self
                 .undefined(scope)
@@ -194,22 +203,23 @@ fn program(source: &str) -> Result<(Program, Vec<String>), ExprError> {
             return Err(ExprError::at(format!("there is no filter `{name}`"), at));
         }
     }
-    if let Some(inner) = single(&rewritten)
-        && let Ok(expression) = BASE.compile_expression_owned(inner.to_owned())
+    if let Some(within) = single(&rewritten)
+        && let Ok(inner) = BASE.compile_expression_owned(rewritten[within.clone()].to_owned())
     {
-        let names = names(expression.undeclared_variables(true));
-        return Ok((Program::Expression(expression), names));
+        let names = names(inner.undeclared_variables(true));
+        return Ok((Program::Expression { inner, at: within.start }, names));
     }
     let template = env.get_template(NAME).map_err(|error| compile_error(&error, source, 0))?;
     let names = names(template.undeclared_variables(true));
     Ok((Program::Text(env), names))
 }
 
-/// What stands within the one pair of braces, if the source is nothing else.
-fn single(source: &str) -> Option<&str> {
+/// Where what stands within the one pair of braces is, if the source is nothing else.
+fn single(source: &str) -> Option<Range<usize>> {
     let inner = source.strip_prefix("{{")?.strip_suffix("}}")?;
-    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
-    Some(inner.strip_suffix('-').unwrap_or(inner))
+    let start = if inner.starts_with(['-', '+']) { 3 } else { 2 };
+    let end = source.len() - if inner.ends_with('-') { 3 } else { 2 };
+    (start <= end).then_some(start..end)
 }
 
 fn names(undeclared: std::collections::HashSet<String>) -> Vec<String> {

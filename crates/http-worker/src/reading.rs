@@ -20,8 +20,11 @@ mod cursor;
 
 mod retry_after;
 
-use entities::{CursorSpec, Failure, Job, Landed, Next, Outcome, RecordBatch, SpecIndex, SyncPlan};
+use entities::{
+    CursorSpec, Failure, FailureKind, Job, Landed, Next, Outcome, RecordBatch, SpecIndex, SyncPlan,
+};
 use expr::Scope;
+use http::header::CONTENT_TYPE;
 
 use self::children::{Offspring, key_parameter};
 use self::classify::{Rule, Verdict, classify};
@@ -82,6 +85,11 @@ impl Reader {
         })
     }
 
+    /// Whether a jq program runs over the records: reading takes many times as long.
+    pub(crate) fn interprets(&self) -> bool {
+        self.decoder.interprets()
+    }
+
     /// What an answer means for its task. Failures carry no request, status or body yet, and are
     /// not redacted: the caller adds and does that.
     pub(crate) fn read(&self, job: &Job, globals: &expr::Globals, answer: &Answer) -> Outcome {
@@ -114,7 +122,9 @@ impl Reader {
         let mut decoded = if bodiless {
             Decoded::empty()
         } else {
-            self.decoder.decode(view.text()?, view, self.paging.is_some())?
+            view.text()
+                .and_then(|text| self.decoder.decode(text, view, self.paging.is_some()))
+                .map_err(|failure| explained(failure, answer))?
         };
         let next = match &self.paging {
             None => Next::End,
@@ -144,6 +154,21 @@ impl Reader {
         }
         Ok(Landed { received: decoded.received, records, next, children, cursor, skipped: false })
     }
+}
+
+/// An answer that could not be read because it is something else than JSON says so itself.
+fn explained(failure: Failure, answer: &Answer) -> Failure {
+    let said = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = said.split(';').next().unwrap_or_default().trim();
+    let other = ["csv", "xml", "jsonl", "ndjson", "json-seq", "zip", "excel", "parquet", "pdf"];
+    if failure.kind == FailureKind::Decode
+        && failure.help.is_none()
+        && other.iter().any(|it| kind.contains(it))
+    {
+        let kind = decode::shortened(kind, 60);
+        return failure.help(format!("the answer calls itself {kind}, and only JSON is read so far"));
+    }
+    failure
 }
 
 /// An empty answer, by a rule.

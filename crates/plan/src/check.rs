@@ -1,7 +1,8 @@
 //! What only shows when the parts of a plan are looked at together.
 
 use entities::{
-    Body, CursorSpec, Endpoint, Mode, Over, PaginateBy, ParamPlace, Place, TaskSpec, ValueTemplate,
+    Auth, Body, CursorSpec, Endpoint, KeyPlace, Method, Mode, Over, PaginateBy, ParamPlace, Place, TaskSpec,
+    ValueTemplate,
 };
 
 use crate::findings::Findings;
@@ -17,6 +18,7 @@ pub(crate) fn check(findings: &Findings, endpoints: &[Option<Endpoint>], tasks: 
         check_paging(findings, task);
         check_columns(findings, task);
         check_origin(findings, task, endpoints);
+        check_key_place(findings, task, endpoints);
         check_size(findings, task);
         check_windows(findings, task);
     }
@@ -43,13 +45,16 @@ fn check_paging(findings: &Findings, task: &TaskSpec) {
         (ParamPlace::Json, Body::Form(_), _) => {
             Some(("in = \"json\"", "the task sends a form", "write in = \"form\""))
         }
+        (ParamPlace::Json, Body::Json(ValueTemplate::List(_) | ValueTemplate::Plain(_)), _) => {
+            Some(("in = \"json\"", "the task's JSON is no object", "write json = {…}"))
+        }
         (ParamPlace::Form, Body::Json(_), _) => {
             Some(("in = \"form\"", "the task sends JSON", "write in = \"json\""))
         }
-        (ParamPlace::Json, _, entities::Method::Get) => {
+        (ParamPlace::Json, _, Method::Get) => {
             Some(("in = \"json\"", "a GET request has no body", "write in = \"query\", or use `post`"))
         }
-        (ParamPlace::Form, _, entities::Method::Get) => {
+        (ParamPlace::Form, _, Method::Get) => {
             Some(("in = \"form\"", "a GET request has no body", "write in = \"query\", or use `post`"))
         }
         _ => None,
@@ -86,6 +91,31 @@ fn check_paging(findings: &Findings, task: &TaskSpec) {
             );
         }
     }
+}
+
+/// A key that goes into the body needs a JSON object to go into.
+fn check_key_place(findings: &Findings, task: &TaskSpec, endpoints: &[Option<Endpoint>]) {
+    let Some(Some(endpoint)) = endpoints.get(task.endpoint.0 as usize) else { return };
+    let auth = task.auth.as_ref().unwrap_or(&endpoint.auth);
+    let Auth::ApiKey { place: KeyPlace::Body(path), .. } = auth else { return };
+    let why = match (task.method, &task.body) {
+        (Method::Get, _) => "a GET request has no body",
+        (Method::Post, Body::Form(_)) => "the task sends a form",
+        (Method::Post, Body::Json(ValueTemplate::List(_) | ValueTemplate::Plain(_))) => {
+            "the task's JSON is no object"
+        }
+        (Method::Post, Body::Empty | Body::Json(ValueTemplate::Map(_) | ValueTemplate::Text(_))) => return,
+    };
+    findings.push(
+        findings
+            .error(
+                "wrong-place",
+                span(task.at),
+                format!("the key of [tasks.{}] goes to `{path}` of a JSON body, but {why}", task.name),
+            )
+            .label("the key has nowhere to go")
+            .help("use `post` with json = {…}, another place for the key, or auth = \"none\""),
+    );
 }
 
 /// The key and the cursor must survive a `map` that says plainly what it keeps.

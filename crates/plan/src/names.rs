@@ -20,7 +20,10 @@ use crate::secrets::DeclaredSecrets;
 use crate::strings;
 use crate::task::programs;
 use crate::vars::DeclaredVars;
-use crate::visible::{FILTERS, Visible, advice, bound_problem, find_name, jq_vars};
+use crate::visible::{FILTERS, Visible, advice, bound_problem, call_of, find_name, jq_vars};
+
+/// What `now` stands for while a template is tried out: 2024-01-02T03:04:05Z.
+const SOME_DAY: Moment = Moment::from_millis(1_704_164_645_000);
 
 /// What the names of a plan are checked against, and which of them were seen.
 pub(crate) struct Names<'a> {
@@ -33,7 +36,7 @@ pub(crate) struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(crate) fn new(findings: &'a Findings, vars: &'a DeclaredVars, secrets: &'a DeclaredSecrets) -> Self {
-        let globals = Globals::new(&vars.values, &Secrets::default(), Moment(0));
+        let globals = Globals::new(&vars.values, &Secrets::default(), SOME_DAY);
         Names { findings, vars, secrets, globals, used: RefCell::default() }
     }
 
@@ -102,15 +105,27 @@ impl<'a> Names<'a> {
 
     /// The value of a template that reads only variables whose values are known.
     fn evaluate(&self, text: &TemplateText) -> Option<Value> {
+        self.value_of(text, |name| self.is_known_variable(name))
+    }
+
+    /// Tries out a template that needs nothing but variables and the time, so that a filter that
+    /// cannot work is found before a run.
+    fn try_out(&self, text: &TemplateText) {
+        self.value_of(text, |name| matches!(name, "now" | "today") || self.is_known_variable(name));
+    }
+
+    fn is_known_variable(&self, name: &str) -> bool {
+        name.strip_prefix("vars.")
+            .is_some_and(|var| self.vars.values.contains_key(var.split('.').next().unwrap_or("")))
+    }
+
+    /// The value of a template all of whose names are `known`; says so if it has none.
+    fn value_of(&self, text: &TemplateText, known: impl Fn(&str) -> bool) -> Option<Value> {
         let template = Template::compile(text).ok()?;
         if template.literal().is_some() {
             return None;
         }
-        let known = |name: &String| {
-            name.strip_prefix("vars.")
-                .is_some_and(|var| self.vars.values.contains_key(var.split('.').next().unwrap_or("")))
-        };
-        if !template.names().iter().all(known) {
+        if !template.names().iter().all(|name| known(name)) {
             return None;
         }
         let none = Map::new();
@@ -247,8 +262,7 @@ impl<'a> Names<'a> {
                 let known =
                     template.names().iter().fold(true, |known, name| self.name(name, text, visible) & known);
                 if template.literal().is_none() && known {
-                    // What needs nothing but variables can be tried out.
-                    let _ = self.evaluate(text);
+                    self.try_out(text);
                 }
                 template.names().iter().any(|name| name == "cursor" || name.starts_with("cursor."))
             }
@@ -375,6 +389,12 @@ impl<'a> Names<'a> {
         let mut report =
             self.findings.error(code, self.within(at, source, error.at.clone()), &error.message).label(label);
         let named = error.at.clone().and_then(|at| source.get(at)).unwrap_or("");
+        if error.message == "missing argument"
+            && let Some(call) = call_of(named)
+        {
+            self.findings.push(report.help(call));
+            return;
+        }
         report.help = match closest(named, FILTERS.into_iter()) {
             Some(filter) if error.message.contains("filter") => Some(format!("did you mean `{filter}`?")),
             _ => match named.strip_prefix('$').and_then(|name| closest(name, names.iter().copied())) {

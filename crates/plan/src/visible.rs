@@ -108,6 +108,17 @@ pub(crate) fn advice(code: &str, source: &str) -> Option<&'static str> {
     }
 }
 
+/// How a filter that cannot do without arguments is called.
+pub(crate) fn call_of(filter: &str) -> Option<&'static str> {
+    match filter {
+        "date" => Some("say the form to write it in: date('%Y%m%d')"),
+        "parse_date" => Some("say the form it is written in: parse_date('%Y%m%d')"),
+        "hmac" => Some("say the key: hmac(secrets.key)"),
+        "add" | "sub" => Some("say by how much: add('7d')"),
+        _ => None,
+    }
+}
+
 /// Where a dotted name stands in a template's source, within braces.
 pub(crate) fn find_name(source: &str, name: &str) -> Option<Range<usize>> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';

@@ -3,7 +3,7 @@
 //! An unfinished run is one that neither completed nor failed nor was undone; since the caller has
 //! the store's lock, `running` means that its process died. Specs are matched between runs by name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use entities::{
     BeginRequest, Begun, Frozen, Mode, Moment, ResumeMode, RunId, SpecIndex, SpecProgress, StoreError,
@@ -24,7 +24,7 @@ pub(crate) struct ActiveRun {
     /// The plan's name.
     pub plan: String,
     specs: Vec<Option<ActiveSpec>>,
-    absent: HashMap<SpecIndex, i64>,
+    absent: HashMap<SpecIndex, AbsentSpec>,
 }
 
 impl ActiveRun {
@@ -33,16 +33,25 @@ impl ActiveRun {
         self.specs.get(index.0 as usize)?.as_ref()
     }
 
-    /// The number of a spec that the run was not asked for, but whose requests this run's records
-    /// drive and no later run would: they are owed.
-    pub(crate) fn absent(&self, index: SpecIndex) -> Option<i64> {
-        self.absent.get(&index).copied()
+    /// A spec that the run was not asked for, but whose requests this run's records drive and no
+    /// later run would: they are owed.
+    pub(crate) fn absent(&self, index: SpecIndex) -> Option<&AbsentSpec> {
+        self.absent.get(&index)
     }
 
     /// The run's specs.
     pub(crate) fn specs(&self) -> impl Iterator<Item = &ActiveSpec> {
         self.specs.iter().flatten()
     }
+}
+
+/// What commits need to know of a spec that the run leaves out.
+#[derive(Debug)]
+pub(crate) struct AbsentSpec {
+    /// Its number in the ledger.
+    pub number: i64,
+    /// Every parent record drives it, also one that did not change.
+    pub needs_all: bool,
 }
 
 /// What commits need to know of a spec.
@@ -60,8 +69,13 @@ pub(crate) struct ActiveSpec {
     pub mode: Mode,
     /// It has a cursor.
     pub has_cursor: bool,
+    /// The cursor's field, if records at the cursor must not be appended again.
+    pub boundary: Option<String>,
     /// Every parent record drives it, also one that did not change.
     pub needs_all: bool,
+    /// The bindings, as the ledger holds them, of first pages that this run makes again because they
+    /// were owed: a record that drives the same request drives nothing new.
+    pub made_again: HashSet<String>,
     /// Its failed tasks are owed to the next run, which would not drive them by itself.
     pub owes: bool,
 }
@@ -141,10 +155,10 @@ fn create(conn: &Connection, request: &BeginRequest<'_>, next: i64) -> Result<Ru
     )?;
     let run = RunId(conn.last_insert_rowid());
     for index in &request.specs {
-        add_spec(conn, request.plan, run, *index, false)?;
+        add_spec(conn, request.plan, run, *index, false, is_new(conn, request.plan, run, *index)?)?;
     }
     for index in request.plan.spec_indices().filter(|index| is_owed_in_absence(request, *index)) {
-        add_spec(conn, request.plan, run, index, true)?;
+        add_spec(conn, request.plan, run, index, true, is_new(conn, request.plan, run, index)?)?;
     }
     Ok(run)
 }
@@ -155,12 +169,13 @@ fn add_spec(
     run: RunId,
     index: SpecIndex,
     absent: bool,
+    every: bool,
 ) -> Result<(), Trouble> {
     let spec = plan.spec(index);
     conn.execute(
-        "INSERT INTO _sync_specs (run, spec, name, fingerprint, target, absent)
-         VALUES (?1, (SELECT ifnull(max(spec) + 1, 0) FROM _sync_specs WHERE run = ?1), ?2, ?3, ?4, ?5)",
-        params![run.0, spec.name, spec.fingerprint, spec.table, absent],
+        "INSERT INTO _sync_specs (run, spec, name, fingerprint, target, absent, every)
+         VALUES (?1, (SELECT ifnull(max(spec) + 1, 0) FROM _sync_specs WHERE run = ?1), ?2, ?3, ?4, ?5, ?6)",
+        params![run.0, spec.name, spec.fingerprint, spec.table, absent, every],
     )?;
     Ok(())
 }
@@ -202,15 +217,43 @@ fn resume(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<V
     if !changed.is_empty() && request.resume == ResumeMode::Auto {
         return Err(StoreError::PlanChanged { plan: request.plan.name.clone(), run, changed }.into());
     }
+    // A changed child may want other records, or other fields of them: what drove it so far says
+    // neither, so its parent lands again and drives it with every record.
+    for index in restarted.clone() {
+        let spec = request.plan.spec(index);
+        let Some(parent) = spec.parent() else { continue };
+        conn.execute(
+            "UPDATE _sync_specs SET every = 1 WHERE run = ?1 AND name = ?2",
+            params![run.0, spec.name],
+        )?;
+        if !restarted.contains(&parent) {
+            restarted.push(parent);
+        }
+    }
     for name in gone {
-        undo::forget_spec(conn, request.plan, run, name)?;
+        match request.plan.spec_named(name) {
+            Some(index) if is_driven_by_changes(request.plan, index) => {
+                undo::leave_out(conn, request.plan, run, name)?;
+            }
+            _ => undo::forget_spec(conn, request.plan, run, name)?,
+        }
     }
     for index in new {
-        conn.execute(
-            "DELETE FROM _sync_specs WHERE run = ?1 AND name = ?2",
-            params![run.0, request.plan.spec(index).name],
-        )?;
-        add_spec(conn, request.plan, run, index, false)?;
+        if undo::take_in(conn, request.plan, run, index)? {
+            continue;
+        }
+        // Records that its parent has landed in this run without it must come again to drive it.
+        let parent = request.plan.spec(index).parent();
+        let late =
+            parent.filter(|parent| held.iter().any(|(name, _)| *name == request.plan.spec(*parent).name));
+        restarted.extend(late.filter(|parent| !restarted.contains(parent)));
+        let every = late.is_some() || is_new(conn, request.plan, run, index)?;
+        add_spec(conn, request.plan, run, index, false, every)?;
+    }
+    for index in request.plan.spec_indices().filter(|index| is_owed_in_absence(request, *index)) {
+        if !undo::has_spec(conn, run, &request.plan.spec(index).name)? {
+            add_spec(conn, request.plan, run, index, true, is_new(conn, request.plan, run, index)?)?;
+        }
     }
     undo::restart(conn, request.plan, run, &restarted)?;
     conn.execute("UPDATE _sync_runs SET state = 'running', ended_at = NULL WHERE id = ?1", [run.0])?;
@@ -228,21 +271,21 @@ fn activate(
     for index in request.plan.spec_indices() {
         let spec = request.plan.spec(index);
         if !request.specs.contains(&index) {
-            let number = conn
+            let there = conn
                 .query_row(
-                    "SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2 AND absent",
+                    "SELECT spec, every FROM _sync_specs WHERE run = ?1 AND name = ?2 AND absent",
                     params![run.0, spec.name],
-                    |row| row.get(0),
+                    |row| Ok(AbsentSpec { number: row.get(0)?, needs_all: row.get(1)? }),
                 )
                 .optional()?;
-            absent.extend(number.map(|number| (index, number)));
+            absent.extend(there.map(|there| (index, there)));
             specs.push(None);
             continue;
         }
-        let number = conn.query_row(
-            "SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2",
+        let (number, every): (i64, bool) = conn.query_row(
+            "SELECT spec, every FROM _sync_specs WHERE run = ?1 AND name = ?2",
             params![run.0, spec.name],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         specs.push(Some(ActiveSpec {
             number,
@@ -251,17 +294,68 @@ fn activate(
             key: spec.key.clone(),
             mode: spec.mode,
             has_cursor: spec.cursor.is_some(),
-            needs_all: full_refresh || needs_all(request.plan, index),
+            boundary: spec
+                .cursor
+                .as_ref()
+                .filter(|_| spec.mode == Mode::Append)
+                .map(|cursor| cursor.field.clone()),
+            needs_all: full_refresh || every || needs_all(request.plan, index),
+            made_again: made_again(conn, run, number)?,
             owes: owes(request.plan, index),
         }));
     }
     Ok(ActiveRun { plan: request.plan.name.as_str().to_owned(), specs, absent })
 }
 
+fn made_again(conn: &Connection, run: RunId, number: i64) -> Result<HashSet<String>, Trouble> {
+    let mut statement = conn.prepare_cached(
+        "SELECT bindings FROM _sync_tasks
+         WHERE id >= (SELECT first_task FROM _sync_runs WHERE id = ?1) AND run = ?1 AND spec = ?2
+         AND origin IS NOT NULL AND position IS NULL AND bindings IS NOT NULL AND state <> 'undone'",
+    )?;
+    let bindings = statement.query_map(params![run.0, number], |row| row.get(0))?;
+    Ok(bindings.collect::<Result<_, _>>()?)
+}
+
 /// A full copy needs every record, so whatever leads to one is driven by every record as well.
 fn needs_all(plan: &SyncPlan, index: SpecIndex) -> bool {
     plan.spec(index).mode == Mode::Replace
         || plan.children_of(index).into_iter().any(|child| needs_all(plan, child))
+}
+
+/// Other runs have had its parent, but none had it as it is now: it is owed the records that its
+/// parent holds, also those that will not change any more. (A changed spec that appends is left
+/// alone: all it has would land a second time.)
+fn is_new(conn: &Connection, plan: &SyncPlan, run: RunId, index: SpecIndex) -> Result<bool, Trouble> {
+    let Some(parent) = plan.spec(index).parent() else { return Ok(false) };
+    let parent_was: bool = conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
+         WHERE r.plan = ?1 AND s.name = ?2 AND r.id <> ?3)",
+        params![plan.name.as_str(), plan.spec(parent).name, run.0],
+        |row| row.get(0),
+    )?;
+    let spec = plan.spec(index);
+    let was: Option<String> = conn
+        .query_row(
+            "SELECT s.fingerprint FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
+             WHERE r.plan = ?1 AND s.name = ?2 AND r.id <> ?3 AND r.state <> 'undone' ORDER BY r.id DESC LIMIT 1",
+            params![plan.name.as_str(), spec.name, run.0],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let as_it_is = was.is_some_and(|was| was == spec.fingerprint || spec.mode == Mode::Append);
+    Ok(parent_was && !as_it_is)
+}
+
+/// Whether another run of the plan has had the spec. What a run that was undone drove does not
+/// count; the rows that it left in its parent's table do.
+pub(crate) fn was_run(conn: &Connection, plan: &SyncPlan, run: RunId, name: &str) -> Result<bool, Trouble> {
+    Ok(conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
+         WHERE r.plan = ?1 AND s.name = ?2 AND r.id <> ?3 AND r.state <> 'undone')",
+        params![plan.name.as_str(), name, run.0],
+        |row| row.get(0),
+    )?)
 }
 
 /// Its parent drives it only with records that are new or differ: a task of it that is lost does

@@ -8,12 +8,12 @@ use entities::{
 use rusqlite::{Connection, params};
 
 use crate::begin::{ActiveRun, ActiveSpec};
-use crate::cursor;
 use crate::landing::{self, Written};
 use crate::modes::replace;
 use crate::tables::Tables;
 use crate::tasks::{self, Ended};
 use crate::trouble::{Trouble, words};
+use crate::{boundary, cursor};
 
 /// How to treat a record that SQLite itself refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,16 @@ impl<'a> Commit<'a> {
             return Err(Trouble::Ledger("a failure has no records".to_owned()));
         };
         let drives = !landing.children.is_empty();
-        let written = landing::write(self.conn, self.tables, spec, batch, landing.task.id, drives)?;
+        let known = match (&spec.boundary, &landing.cursor_of) {
+            (Some(field), Some(combination)) => {
+                let plan = &self.run(landing.run)?.plan;
+                let key = cursor::CursorKey { plan, task: &spec.name, combination };
+                boundary::known(self.conn, &key, field, landing, batch)?
+            }
+            _ => None,
+        };
+        let written =
+            landing::write(self.conn, self.tables, spec, batch, landing.task.id, drives, known.as_deref())?;
         let (rows, differs) = match written {
             Written::Rows { rows, differs } => (rows, differs),
             Written::Refused(failure) => {
@@ -163,12 +172,12 @@ impl<'a> Commit<'a> {
                 differs.is_none_or(|differs| differs.get(child.row as usize).copied().unwrap_or(true));
             let Some(spec) = run.spec(child.spec) else {
                 // A spec that this run leaves out.
-                if let Some(number) = run.absent(child.spec).filter(|_| differs) {
-                    tasks::owe_child(self.conn, landing.run, number, TaskId(id), child)?;
+                if let Some(absent) = run.absent(child.spec).filter(|absent| differs || absent.needs_all) {
+                    tasks::owe_child(self.conn, landing.run, absent.number, TaskId(id), child)?;
                 }
                 continue;
             };
-            if differs || spec.needs_all {
+            if (differs || spec.needs_all) && !spec.makes_again(child)? {
                 tasks::open_child(self.conn, landing.run, spec, TaskId(id), child)?;
                 *opened.entry(child.spec).or_default() += 1;
             }
@@ -180,7 +189,7 @@ impl<'a> Commit<'a> {
         let Some(combination) = &landing.cursor_of else { return Ok(()) };
         let plan = &self.run(landing.run)?.plan;
         let key = cursor::CursorKey { plan, task: &spec.name, combination };
-        cursor::land(self.conn, &key, landing, failed)
+        cursor::land(self.conn, &key, landing, failed, spec.boundary.as_deref())
     }
 
     fn tally(&mut self, spec: &ActiveSpec, landing: &Landing) -> &mut Tally {

@@ -9,6 +9,7 @@ use entities::{CursorValue, Landing, RunId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
+use crate::boundary;
 use crate::trouble::Trouble;
 
 /// Whose cursor.
@@ -21,19 +22,24 @@ pub(crate) struct CursorKey<'a> {
     pub combination: &'a str,
 }
 
-/// The cursor's part of a landing; `failed` is how it ended.
+/// The cursor's part of a landing; `failed` is how it ended. `boundary`: the field whose greatest
+/// records are to be remembered.
 pub(crate) fn land(
     conn: &Connection,
     key: &CursorKey<'_>,
     landing: &Landing,
     failed: bool,
+    boundary: Option<&str>,
 ) -> Result<(), Trouble> {
     let run = landing.run;
     if failed {
         return hold_back(conn, key, run);
     }
     if let Some(seen) = &landing.cursor {
-        raise(conn, key, run, seen)?;
+        let (pending, raised) = raise(conn, key, run, seen)?;
+        if let (Some(field), Ok(batch)) = (boundary, &landing.result) {
+            boundary::remember(conn, key, field, landing, batch, &pending, raised)?;
+        }
     }
     let unsettled: bool = conn
         .prepare_cached(
@@ -79,11 +85,17 @@ fn parse(text: Option<String>) -> Result<Option<CursorValue>, Trouble> {
     Ok(text.map(|text| serde_json::from_str::<Value>(&text)).transpose()?.map(CursorValue))
 }
 
-fn raise(conn: &Connection, key: &CursorKey<'_>, run: RunId, seen: &CursorValue) -> Result<(), Trouble> {
+/// The greatest value the run has seen, and whether `seen` raised it.
+fn raise(
+    conn: &Connection,
+    key: &CursorKey<'_>,
+    run: RunId,
+    seen: &CursorValue,
+) -> Result<(CursorValue, bool), Trouble> {
     let before =
         held(conn, key)?.filter(|held| held.pending_run == Some(run.0)).and_then(|held| held.pending);
     let pending = match before {
-        Some(before) if before.order(seen).is_ge() => return Ok(()),
+        Some(before) if before.order(seen).is_ge() => return Ok((before, false)),
         _ => seen.0.to_string(),
     };
     conn.prepare_cached(
@@ -91,7 +103,7 @@ fn raise(conn: &Connection, key: &CursorKey<'_>, run: RunId, seen: &CursorValue)
          ON CONFLICT DO UPDATE SET pending = excluded.pending, pending_run = excluded.pending_run",
     )?
     .execute(params![key.plan, key.task, key.combination, pending, run.0])?;
-    Ok(())
+    Ok((seen.clone(), true))
 }
 
 fn publish(conn: &Connection, key: &CursorKey<'_>, run: RunId) -> Result<(), Trouble> {
@@ -165,5 +177,5 @@ pub(crate) fn undo(conn: &Connection, plan: &str, task: &str, run: RunId) -> Res
          WHERE plan = ?1 AND task = ?2",
         params![plan, task, run.0],
     )?;
-    Ok(())
+    boundary::undo(conn, plan, task, run)
 }

@@ -24,7 +24,8 @@ pub(crate) enum Written {
     Refused(Failure),
 }
 
-/// Writes a batch. `drives`: it has children, so which records differ matters.
+/// Writes a batch. `drives`: it has children, so which records differ matters. `known`: which records
+/// an append table holds already.
 pub(crate) fn write(
     conn: &Connection,
     tables: &mut Tables,
@@ -32,6 +33,7 @@ pub(crate) fn write(
     batch: &RecordBatch,
     task: TaskId,
     drives: bool,
+    known: Option<&[bool]>,
 ) -> Result<Written, Trouble> {
     if let Some(failure) = unholdable(spec, batch) {
         return Ok(Written::Refused(failure));
@@ -58,11 +60,16 @@ pub(crate) fn write(
         return Ok(Written::Rows { rows: rows as u64, differs: Some(differs) });
     }
     let mut insert = conn.prepare_cached(&layout.insert)?;
+    let mut rows = 0;
     for row in 0..batch.rows {
+        if known.is_some_and(|known| known[row]) {
+            continue;
+        }
         layout.bind(&mut insert, task, batch.row(row), batch)?;
         insert.raw_execute()?;
+        rows += 1;
     }
-    Ok(Written::Rows { rows: batch.rows as u64, differs: None })
+    Ok(Written::Rows { rows, differs: known.map(|known| known.iter().map(|known| !known).collect()) })
 }
 
 /// Why a batch cannot be held, seen without writing anything.

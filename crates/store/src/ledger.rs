@@ -7,9 +7,10 @@
 //! |---|---|---|
 //! | `_sync_meta` | fact about the store | `key`, `value`; `version` is the ledger's |
 //! | `_sync_runs` | run of a plan | `id`, `plan`, `state` (`running`, `complete`, `failed`, `interrupted`, `paused`, `undone`), `started_at`, `ended_at`, `frozen_now` (ns), `vars` (JSON), `full_refresh`, `first_task` (no task of the run has a lower id) |
-//! | `_sync_specs` | task spec of a run | `run`, `spec` (a number of its own, not the plan's order), `name`, `fingerprint`, `target` (the table), `watermark` (all combinations below are done), `ended`, counters `done` (`failed` and `skipped` among them), `records`; `absent`: the run was not asked for it, and only notes what its parent's records owe it |
+//! | `_sync_specs` | task spec of a run | `run`, `spec` (a number of its own, not the plan's order), `name`, `fingerprint`, `target` (the table), `watermark` (all combinations below are done), `ended`, counters `done` (`failed` and `skipped` among them), `records`; `absent`: the run was not asked for it, and only notes what its parent's records owe it; `every`: it is new in the plan, so that every record of its parent drives it, also one that did not change |
 //! | `_sync_tasks` | finished or open request | see below |
 //! | `_sync_cursors` | cursor of a combination | `plan`, `task`, `combination` (JSON), `value` (published), `run` (that published it), `previous` (before that run), `pending` and `pending_run` (greatest seen, not yet published), `debt_run` (a run in which one of its requests failed) |
+//! | `_sync_boundary` | record at the cursor of an append table, landed by a run | `plan`, `task`, `combination`, `hash` (of its fields), `run`, `value` (the cursor's) |
 //! | `_sync_tables` | table of a plan | `name`, `plan`, `mode`, `key` (JSON) |
 //! | `_sync_columns` | column of such a table | `target` (the table), `source` (the record's field), `name` (the column's), `type` (`null` so far, `bool`, `int`, `float`, `decimal`, `text`, `json`; `more`: fields beyond what a row can hold), `place` |
 //!
@@ -52,6 +53,7 @@ CREATE TABLE _sync_specs (
     watermark INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
     skipped INTEGER NOT NULL DEFAULT 0, records INTEGER NOT NULL DEFAULT 0, absent INTEGER NOT NULL DEFAULT 0,
+    every INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run, spec)
 ) WITHOUT ROWID;
 CREATE TABLE _sync_tasks (
@@ -70,6 +72,10 @@ CREATE TABLE _sync_cursors (
     plan TEXT NOT NULL, task TEXT NOT NULL, combination TEXT NOT NULL,
     value TEXT, run INTEGER, previous TEXT, pending TEXT, pending_run INTEGER, debt_run INTEGER,
     PRIMARY KEY (plan, task, combination)
+) WITHOUT ROWID;
+CREATE TABLE _sync_boundary (
+    plan TEXT NOT NULL, task TEXT NOT NULL, combination TEXT NOT NULL, hash BLOB NOT NULL, run INTEGER NOT NULL,
+    value TEXT NOT NULL, PRIMARY KEY (plan, task, combination, hash, run)
 ) WITHOUT ROWID;
 CREATE TABLE _sync_tables (
     name TEXT PRIMARY KEY COLLATE NOCASE, plan TEXT NOT NULL, mode TEXT NOT NULL, key TEXT NOT NULL

@@ -22,6 +22,7 @@ mod commit;
 mod landing;
 mod tasks;
 
+mod boundary;
 mod cursor;
 
 mod column;

@@ -135,6 +135,11 @@ pub(crate) fn claim(
     Ok(())
 }
 
+/// The names that SQLite knows the row's number by (<https://sqlite.org/lang_createtable.html#rowid>).
+fn is_rowid(column: &str) -> bool {
+    ["rowid", "oid", "_rowid_"].iter().any(|name| column.eq_ignore_ascii_case(name))
+}
+
 fn index_name(table: &str) -> String {
     format!("{PREFIX}key_{table}")
 }
@@ -296,7 +301,9 @@ impl Table {
     /// Adds the columns from the `before`-th on to the table in the file.
     fn add_columns(&mut self, conn: &Connection, before: usize) -> Result<(), Trouble> {
         // Each ALTER TABLE makes SQLite read the whole schema again; an empty table is made anew instead.
-        let anew = self.columns.len() - before > 32 && self.is_empty(conn)?;
+        // A column called like the row's number cannot be added at all, only be there from the beginning.
+        let anew = self.columns[before..].iter().any(|column| is_rowid(&column.name))
+            || (self.columns.len() - before > 32 && self.is_empty(conn)?);
         if anew {
             self.rebuild(conn, &[], self.columns.len())?;
         }

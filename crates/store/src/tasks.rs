@@ -109,6 +109,16 @@ pub(crate) fn open_page(
     Ok(())
 }
 
+impl ActiveSpec {
+    /// Whether the run asks for this child already, because it was owed.
+    pub(crate) fn makes_again(&self, child: &Child) -> Result<bool, Trouble> {
+        if self.made_again.is_empty() {
+            return Ok(false);
+        }
+        Ok(bindings_text(&child.bindings)?.is_some_and(|bindings| self.made_again.contains(&bindings)))
+    }
+}
+
 /// Opens the first page of a child.
 pub(crate) fn open_child(
     conn: &Connection,

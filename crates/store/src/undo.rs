@@ -8,7 +8,7 @@
 use entities::{BeginRequest, Mode, Moment, RunId, SpecIndex, SyncPlan};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::begin::is_driven_by_changes;
+use crate::begin::{is_driven_by_changes, was_run};
 use crate::cursor;
 use crate::modes::replace;
 use crate::sql::quoted;
@@ -37,6 +37,14 @@ pub(crate) fn run(
              AND state <> 'undone'",
             params![run.0, name, carries],
         )?;
+        // A spec that was new is new in the next run, which drives it by every record anyway.
+        if !was_run(conn, plan, run, &name)? {
+            conn.execute(
+                "UPDATE _sync_tasks SET owed = NULL WHERE origin IS NULL AND run = ?1
+                 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)",
+                params![run.0, name],
+            )?;
+        }
     }
     conn.execute(
         "UPDATE _sync_runs SET state = 'undone', ended_at = ?2 WHERE id = ?1",
@@ -55,6 +63,55 @@ pub(crate) fn forget_spec(conn: &Connection, plan: &SyncPlan, run: RunId, name: 
     )?;
     conn.execute("DELETE FROM _sync_specs WHERE run = ?1 AND name = ?2", params![run.0, name])?;
     Ok(())
+}
+
+/// A spec that the resumed run was not asked for any more, though the plan has it: the requests
+/// that changed records drove are owed to the next run, which would not drive them by itself.
+pub(crate) fn leave_out(conn: &Connection, plan: &SyncPlan, run: RunId, name: &str) -> Result<(), Trouble> {
+    take_back(conn, &mut Tables::default(), plan.name.as_str(), run, name)?;
+    conn.execute(
+        "UPDATE _sync_tasks SET state = 'undone', owed = CASE WHEN chain = id THEN 1 END
+         WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
+         AND state <> 'undone'",
+        params![run.0, name],
+    )?;
+    conn.execute(
+        "UPDATE _sync_specs SET absent = 1, watermark = 0, ended = 0, done = 0, failed = 0, skipped = 0, records = 0
+         WHERE run = ?1 AND name = ?2",
+        params![run.0, name],
+    )?;
+    Ok(())
+}
+
+/// A spec that the run had left out, and is asked for now: what was owed to the next run is its own
+/// to do. False if the run does not know the spec at all.
+pub(crate) fn take_in(
+    conn: &Connection,
+    plan: &SyncPlan,
+    run: RunId,
+    index: SpecIndex,
+) -> Result<bool, Trouble> {
+    let spec = plan.spec(index);
+    let known = conn.execute(
+        "UPDATE _sync_specs SET absent = 0, fingerprint = ?3, target = ?4 WHERE run = ?1 AND name = ?2",
+        params![run.0, spec.name, spec.fingerprint, spec.table],
+    )?;
+    conn.execute(
+        "UPDATE _sync_tasks SET state = CASE WHEN ?4 THEN 'open' ELSE state END, owed = NULL, cursored = ?3
+         WHERE owed IS NOT NULL AND run = ?1
+         AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)",
+        params![run.0, spec.name, spec.cursor.is_some().then_some(1), spec.parent().is_some()],
+    )?;
+    Ok(known > 0)
+}
+
+/// Whether the run knows a spec of this name, be it one that it leaves out.
+pub(crate) fn has_spec(conn: &Connection, run: RunId, name: &str) -> Result<bool, Trouble> {
+    Ok(conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM _sync_specs WHERE run = ?1 AND name = ?2)",
+        params![run.0, name],
+        |row| row.get(0),
+    )?)
 }
 
 /// Lets specs, and what they drive, start over within a run.
@@ -79,8 +136,18 @@ pub(crate) fn restart(
     }
     for index in &over {
         let spec = plan.spec(*index);
-        let again =
-            spec.parent().is_some_and(|parent| !over.contains(&parent) || is_driven_by_changes(plan, *index));
+        if !has_spec(conn, run, &spec.name)? {
+            // A child that the run leaves out.
+            continue;
+        }
+        let every: bool = conn.query_row(
+            "SELECT s.every OR r.full_refresh FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
+             WHERE s.run = ?1 AND s.name = ?2",
+            params![run.0, spec.name],
+            |row| row.get(0),
+        )?;
+        let driven_again = every || !is_driven_by_changes(plan, *index);
+        let again = spec.parent().is_some_and(|parent| !over.contains(&parent) || !driven_again);
         take_back(conn, &mut Tables::default(), plan.name.as_str(), run, &spec.name)?;
         conn.execute(
             "UPDATE _sync_tasks SET

@@ -64,7 +64,8 @@ pub(crate) struct RunArgs {
     /// Only these tasks and the tasks they depend on [default: all].
     #[arg(value_name = "TASK")]
     pub(crate) tasks: Vec<String>,
-    /// Set a variable of the plan; may be given several times. V is taken as TOML, else as text.
+    /// Set a variable of the plan; may be given several times. V is of the type the plan's value has:
+    /// text as it is, a number, true or false, a list as ["a", "b"] or a,b.
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     pub(crate) set: Vec<(String, String)>,
     /// Undo an unfinished run first and begin anew.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use entities::{Failure, Place, PlanState, RunId, RunReport, Secrets, StoreTarget, SyncPlan};
+use entities::{Failure, Mode, Place, PlanState, RunId, RunReport, Secrets, StoreTarget, SyncPlan, TaskSpec};
 use store::FailureRow;
 
 use crate::terminal::{Paint, bytes, clean, count, counted, duration, shorten, table};
@@ -138,12 +138,7 @@ impl Shown<'_> {
         if self.report.records == 0 {
             return String::new();
         }
-        let most = self
-            .plan
-            .tasks
-            .iter()
-            .max_by_key(|spec| self.report.tasks.get(&spec.name).map_or(0, |task| task.records));
-        let Some(most) = most else { return String::new() };
+        let Some(most) = self.largest() else { return String::new() };
         let select = format!("select * from {} limit 5", identifier(&most.table));
         format!(
             "\nThe rows are in {}. Look at them:\n  sqlite3 {} {}\n  {}\n",
@@ -152,6 +147,18 @@ impl Shown<'_> {
             quoted(&select),
             self.look,
         )
+    }
+
+    /// The task that landed most in a table that can be looked at: a copy that is to replace another
+    /// is not there before it is complete.
+    fn largest(&self) -> Option<&TaskSpec> {
+        let landed = |spec: &&TaskSpec| self.report.tasks.get(&spec.name).map_or(0, |task| task.records);
+        let ended = matches!(self.report.state, PlanState::Complete | PlanState::Failed);
+        let there = |spec: &&TaskSpec| {
+            let failed = self.report.tasks.get(&spec.name).is_some_and(|task| task.failed > 0);
+            spec.mode != Mode::Replace || (ended && !failed)
+        };
+        self.plan.tasks.iter().filter(there).max_by_key(landed).filter(|spec| landed(spec) > 0)
     }
 }
 
@@ -239,10 +246,50 @@ fn quoted_double(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$").replace('`', "\\`"))
 }
 
+/// What SQLite does not take for a table's name without quotes (<https://sqlite.org/lang_keywords.html>),
+/// as far as tables are called so.
+const KEYWORDS: [&str; 34] = [
+    "add",
+    "all",
+    "alter",
+    "and",
+    "as",
+    "between",
+    "case",
+    "check",
+    "commit",
+    "constraint",
+    "create",
+    "default",
+    "delete",
+    "distinct",
+    "exists",
+    "from",
+    "group",
+    "having",
+    "in",
+    "index",
+    "insert",
+    "into",
+    "is",
+    "join",
+    "limit",
+    "on",
+    "order",
+    "references",
+    "select",
+    "set",
+    "table",
+    "transaction",
+    "values",
+    "where",
+];
+
 /// A name as SQL takes it, quoted only where it must be.
 fn identifier(name: &str) -> Cow<'_, str> {
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !KEYWORDS.contains(&name.to_ascii_lowercase().as_str());
     if plain { Cow::Borrowed(name) } else { Cow::Owned(format!("\"{}\"", name.replace('"', "\"\""))) }
 }
 
@@ -263,5 +310,6 @@ mod tests {
         assert_eq!(quoted(""), "''");
         assert_eq!(identifier("bars"), "bars");
         assert_eq!(identifier("daily-bars"), "\"daily-bars\"");
+        assert_eq!(identifier("Order"), "\"Order\"");
     }
 }

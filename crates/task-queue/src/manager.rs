@@ -60,11 +60,12 @@ impl TaskManager {
     }
 
     /// Opens the lane of a spec.
-    pub fn open(&mut self, feed: Feed) -> LaneId {
+    pub fn open(&mut self, mut feed: Feed) -> LaneId {
         let lane = self.queue.open_lane();
         let done = Progress::new(feed.progress.watermark, &feed.progress.beyond);
-        let skip = feed.progress.beyond.iter().copied().collect();
-        let cursors = feed.progress.cursors.iter().cloned().collect();
+        // Taken: these may be long, and are not needed twice for the length of a run.
+        let skip = std::mem::take(&mut feed.progress.beyond).into_iter().collect();
+        let cursors = std::mem::take(&mut feed.progress.cursors).into_iter().collect();
         self.sources.insert(
             lane,
             Source {
@@ -223,6 +224,16 @@ impl TaskManager {
         }
     }
 
+    /// Whether a task is a follow-up that is in memory, or on its way to the store.
+    pub fn is_ours(&self, lane: LaneId, task: TaskId) -> bool {
+        self.sources.get(&lane).is_some_and(|source| source.ours.contains(&task))
+    }
+
+    /// Whether the ledger has open tasks of the lane that have not been loaded.
+    pub fn awaits_ledger(&self, lane: LaneId) -> bool {
+        self.sources.get(&lane).is_some_and(|source| source.unloaded > 0)
+    }
+
     /// The name of the combination a task's cursor belongs to, for specs that have one.
     pub fn cursor_of(&self, lane: LaneId, task: &Task) -> Option<String> {
         let source = self.sources.get(&lane)?;
@@ -240,8 +251,11 @@ impl TaskManager {
     /// Requests of a lane still to be handed out, as far as they are known.
     pub fn remaining(&self, lane: LaneId) -> u64 {
         let Some(source) = self.sources.get(&lane) else { return 0 };
-        let unexpanded =
-            source.feed.expansion.as_ref().map_or(0, |expansion| expansion.count() - source.next);
+        let unexpanded = source
+            .feed
+            .expansion
+            .as_ref()
+            .map_or(0, |expansion| expansion.count().saturating_sub(source.next));
         self.queue.len(lane) as u64 + source.unloaded + unexpanded.saturating_sub(source.skip.len() as u64)
     }
 

@@ -202,8 +202,7 @@ fn files_that_do_not_work_say_so() {
     check(
         |path| {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "this is no database at all, however long it may be. ".repeat(100))
-                .unwrap();
+            std::fs::write(path, "this is no database at all, however long it may be. ".repeat(100)).unwrap();
         },
         "damaged",
     );

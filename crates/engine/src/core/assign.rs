@@ -17,7 +17,11 @@ impl Core {
         }
         self.budgets.lease(&mut self.actions, now);
         self.budgets.settle(now);
-        self.wake = [self.wake, self.manager.next_due(None)].into_iter().flatten().min();
+        // Without an idle worker nothing can go until one comes back, and that is an event.
+        self.wake = match idle {
+            0 => None,
+            _ => [self.wake, self.manager.next_due(None)].into_iter().flatten().min(),
+        };
     }
 
     fn assign_one(&mut self, now: Moment) -> bool {
@@ -81,6 +85,9 @@ impl Core {
         }
         let mut earliest: Option<Moment> = None;
         for state in run.specs.iter().filter(|state| !state.ended) {
+            if !manager.has_ready(state.lane) && manager.awaits_ledger(state.lane) {
+                return None;
+            }
             let due = manager.next_due(Some(state.lane));
             let gate = match (manager.has_ready(state.lane), budgets.why(state.budget, now).0) {
                 (true, Verdict::At(at)) => Some(at),

@@ -7,6 +7,7 @@ use entities::{
     EngineEvent, Entry, LimitReport, Moment, PlanState, RunEnd, RunReport, SpecIndex, TaskReport,
 };
 
+use super::run::NO_LANE;
 use super::{Action, Core, Pending, PlanSlot, StoreSlot};
 
 impl Core {
@@ -116,8 +117,10 @@ impl Core {
         for state in &mut run.specs {
             self.manager.close(state.lane);
             self.lanes.remove(&state.lane);
+            state.lane = NO_LANE;
             state.asked.clear();
         }
+        run.over = true;
         self.actions.push(Action::Emit(EngineEvent::RunEnded { report: report.clone() }));
         self.actions.push(Action::Ended { slot, report: Box::new(report) });
     }
@@ -173,9 +176,7 @@ impl Core {
 
     pub(super) fn broken_run(&mut self, slot: PlanSlot, why: &str, now: Moment) {
         let Some(run) = self.runs.get_mut(&slot) else { return };
-        if !matches!(run.state, PlanState::Running | PlanState::Paused | PlanState::Draining)
-            && run.ending.is_none()
-        {
+        if run.over {
             return;
         }
         run.state = PlanState::Broken;

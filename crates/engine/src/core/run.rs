@@ -51,7 +51,12 @@ pub(crate) struct PlanRun {
     pub(crate) resumes_at: Option<Moment>,
     /// Something happened that may end a spec.
     pub(crate) dirty: bool,
+    /// Its report has been made: nothing that happens concerns it any more.
+    pub(crate) over: bool,
 }
+
+/// The lane of a spec that has none: numbers of closed lanes are given to other runs' specs.
+pub(crate) const NO_LANE: LaneId = LaneId(u32::MAX);
 
 /// A spec of a run.
 pub(crate) struct SpecState {
@@ -85,7 +90,7 @@ impl SpecState {
         });
         SpecState {
             spec: progress.spec,
-            lane: LaneId(u32::MAX),
+            lane: NO_LANE,
             budget,
             parent: spec.parent(),
             in_flight: 0,
@@ -128,6 +133,7 @@ impl PlanRun {
             reason: None,
             resumes_at: None,
             dirty: true,
+            over: false,
         }
     }
 

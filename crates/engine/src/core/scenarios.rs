@@ -12,7 +12,7 @@ use entities::{
 use serde_json::json;
 use supervisor::Done;
 
-use super::{Action, Core, Event, LeaseGranted, PlanSlot, StartedRun, StoreSlot};
+use super::{Action, Core, Event, LeaseGranted, MOST_LANDINGS, PlanSlot, StartedRun, StoreSlot};
 use crate::prepare::start_spec;
 
 const SLOT: PlanSlot = PlanSlot(1);
@@ -71,48 +71,17 @@ impl World {
             loads: Vec::new(),
             plan: Arc::clone(&plan),
         };
-        let specs = plan.spec_indices().map(|spec| {
-            let mut fresh = SpecProgress {
-                spec,
-                ended: false,
-                watermark: 0,
-                beyond: Vec::new(),
-                open: 0,
-                done: 0,
-                failed: 0,
-                skipped: 0,
-                records: 0,
-                cursors: Vec::new(),
-            };
-            progress(&mut fresh);
-            fresh
-        });
-        let begun = Begun {
-            run: RunId(1),
-            resumed: false,
-            frozen: Frozen { now, vars: plan.vars.clone() },
-            specs: specs.collect(),
-            next_task: TaskId(1),
-            changed: Vec::new(),
-        };
-        let context = Arc::new(RunContext {
-            run: begun.run,
-            plan: Arc::clone(&plan),
-            secrets: Secrets::default(),
-            now,
-            vars: begun.frozen.vars,
-        });
-        let specs =
-            begun.specs.into_iter().map(|p| start_spec(&context, p, &|c| c.to_owned()).unwrap()).collect();
-        let run = StartedRun {
-            context,
-            store: STORE,
-            next_task: begun.next_task,
-            wait: Duration::from_secs(7200),
-            specs,
-        };
+        let run = started(&plan, STORE, now, progress);
         world.tell(Event::Begun { slot: SLOT, run: Box::new(run) });
         world
+    }
+
+    /// Begins a run of another plan.
+    fn begin(&mut self, slot: PlanSlot, store: StoreSlot, tasks: &str) {
+        let text = format!("[plan]\nname = \"p{}\"\n{tasks}", slot.0);
+        let plan = plan::load("p.toml", &text, &NoLookup, &[]).map_err(|d| d.render(false)).unwrap().plan;
+        let run = started(&Arc::new(plan), store, self.now, |_| {});
+        self.tell(Event::Begun { slot, run: Box::new(run) });
     }
 
     fn tell(&mut self, event: Event) {
@@ -166,6 +135,10 @@ impl World {
 
     /// The store commits all it has, opening every child.
     fn commit(&mut self) {
+        self.commit_to(STORE);
+    }
+
+    fn commit_to(&mut self, store: StoreSlot) {
         let mut results = Vec::new();
         for entry in self.entries.drain(..) {
             let mut committed = Committed::default();
@@ -184,7 +157,7 @@ impl World {
             results.push(committed);
         }
         if !results.is_empty() {
-            self.tell(Event::Committed { store: STORE, results });
+            self.tell(Event::Committed { store, results });
         }
     }
 
@@ -199,6 +172,49 @@ impl World {
             _ => panic!("nothing was handed to the store"),
         }
     }
+}
+
+/// A run of all of a plan's specs, as the driver hands it over.
+fn started(
+    plan: &Arc<SyncPlan>,
+    store: StoreSlot,
+    now: Moment,
+    progress: impl Fn(&mut SpecProgress),
+) -> StartedRun {
+    let specs = plan.spec_indices().map(|spec| {
+        let mut fresh = SpecProgress {
+            spec,
+            ended: false,
+            watermark: 0,
+            beyond: Vec::new(),
+            open: 0,
+            done: 0,
+            failed: 0,
+            skipped: 0,
+            records: 0,
+            cursors: Vec::new(),
+        };
+        progress(&mut fresh);
+        fresh
+    });
+    let begun = Begun {
+        run: RunId(1),
+        resumed: false,
+        frozen: Frozen { now, vars: plan.vars.clone() },
+        specs: specs.collect(),
+        next_task: TaskId(1),
+        changed: Vec::new(),
+    };
+    let context = Arc::new(RunContext {
+        run: begun.run,
+        plan: Arc::clone(plan),
+        secrets: Secrets::default(),
+        now,
+        vars: begun.frozen.vars,
+    });
+    let specs =
+        begun.specs.into_iter().map(|p| start_spec(&context, p, &|c| c.to_owned()).unwrap()).collect();
+    StartedRun { context, store, next_task: begun.next_task, wait: Duration::from_secs(7200), specs }
 }
 
 fn page(rows: usize, next: Next) -> Outcome {
@@ -483,17 +499,13 @@ fn a_resumed_run_asks_only_for_what_is_missing() {
 
 #[test]
 fn a_slow_store_holds_up_new_requests() {
-    let many = TEN.replace("to = 10", "to = 1000").replace("concurrency = 4", "concurrency = 1000");
-    let mut world = World::new(&many, 500);
-    for _ in 0..500 {
+    let many = TEN.replace("to = 10", "to = 9999").replace("concurrency = 4", "concurrency = 9999");
+    let mut world = World::new(&many, MOST_LANDINGS);
+    for _ in 0..MOST_LANDINGS {
         world.answer(page(1, Next::End));
     }
     let handed = world.entries.len();
-    assert!(
-        world.jobs.len() < 500,
-        "{handed} entries wait, and still {} requests went out",
-        world.jobs.len()
-    );
+    assert!(world.jobs.len() < MOST_LANDINGS, "{handed} entries wait, and still requests went out");
     world.commit();
     assert!(!world.jobs.is_empty());
 }
@@ -532,4 +544,158 @@ foreach = { n = { from = 1, to = 10 } }
     let names: std::collections::BTreeSet<_> = world.jobs.iter().map(|job| job.task.spec.0).collect();
     assert_eq!(names.len(), 2, "in turns");
     assert_eq!(world.plan.tasks.len(), 2);
+}
+
+#[test]
+fn what_becomes_of_a_store_does_not_concern_runs_that_have_ended() {
+    let mut world = World::new(ONE, 64);
+    world.answer(page(1, Next::End));
+    for _ in 0..3 {
+        world.commit();
+    }
+    assert_eq!(world.report.take().unwrap().state, PlanState::Complete);
+    // Another plan's run, in another store, gets the lane that is free now.
+    let (slot, store) = (PlanSlot(3), StoreSlot(4));
+    world.begin(slot, store, TEN);
+    assert_eq!(world.core.status(SLOT, world.now).unwrap().tasks[0].known, 1);
+    world.tell(Event::Broken { store: STORE, why: "disk full".to_owned() });
+    assert!(world.report.is_none(), "the first run has had its report");
+    assert_eq!(world.core.run(SLOT).unwrap().state, PlanState::Complete);
+    for _ in 0..10 {
+        world.answer(page(1, Next::End));
+    }
+    for _ in 0..3 {
+        world.commit_to(store);
+    }
+    let report = world.report.unwrap();
+    assert_eq!((report.state, report.records), (PlanState::Complete, 10));
+}
+
+#[test]
+fn a_store_that_breaks_before_the_barrier_of_a_cancel_ends_the_run_all_the_same() {
+    let mut world = World::new(TEN, 64);
+    world.core.on_event(Event::Cancel { slot: SLOT }, world.now);
+    world.tell(Event::Broken { store: STORE, why: "disk full".to_owned() });
+    assert_eq!(world.report.unwrap().state, PlanState::Broken);
+}
+
+#[test]
+fn a_task_that_is_due_while_all_workers_are_busy_does_not_keep_the_driver_awake() {
+    let mut world = World::new(TEN, 1);
+    world.answer(Outcome::Retry { failure: transient(), after: None });
+    world.pass(Duration::from_secs(70));
+    assert_eq!(world.core.wake(), None, "nothing can go before the worker is free");
+    world.answer(page(1, Next::End));
+    assert_eq!((world.jobs.len(), world.jobs[0].attempt), (1, 2));
+}
+
+const TWO_HOSTS: &str = r#"
+[endpoints.e]
+base_url = "http://h"
+limits = []
+[endpoints.f]
+base_url = "http://other"
+limits = []
+[tasks.parents]
+endpoint = "e"
+get = "/p"
+key = ["id"]
+paginate = { by = "token", param = "c", next = ".next" }
+[tasks.children]
+endpoint = "f"
+get = "/p/{{ p.id }}"
+foreach = { p = { task = "parents" } }
+paginate = { by = "token", param = "c", next = ".next" }
+"#;
+
+fn parent_page(next: Next) -> Outcome {
+    let child = Child { spec: SpecIndex(1), row: 0, bindings: entities::Bindings::default() };
+    Outcome::Landed(Box::new(Landed {
+        records: RecordBatch { rows: 1, ..RecordBatch::default() },
+        received: 1,
+        next,
+        children: vec![child],
+        cursor: None,
+        skipped: false,
+    }))
+}
+
+fn child_task(id: TaskId) -> Task {
+    Task {
+        id,
+        spec: SpecIndex(1),
+        chain: id,
+        combination: None,
+        bindings: entities::Bindings::default(),
+        page: Page::first(),
+        cursor: None,
+    }
+}
+
+#[test]
+fn a_long_wait_of_one_endpoint_does_not_pause_a_run_whose_children_are_being_loaded() {
+    let mut world = World::new(TWO_HOSTS, 4);
+    world.answer(parent_page(Next::Pages(vec![token(2, "b")])));
+    let child = world.last_landing().first_child;
+    world.answer(Outcome::Wait { failure: limited(), how_long: Some(Duration::from_secs(86_400)) });
+    world.commit();
+    assert_eq!(world.loads, [SpecIndex(1)]);
+    assert!(world.entries.is_empty(), "the other endpoint has work");
+    let tasks = vec![child_task(child)];
+    world.tell(Event::Loaded { slot: SLOT, spec: SpecIndex(1), tasks, chains: Vec::new() });
+    world.answer(page(1, Next::End));
+    world.commit();
+    world.commit();
+    assert_eq!(world.report.unwrap().state, PlanState::Waiting);
+}
+
+#[test]
+fn the_guard_against_loops_forgets_a_chain_that_ended_while_it_was_loaded() {
+    let mut world = World::new(TWO_HOSTS, 4);
+    world.answer(parent_page(Next::Pages(vec![token(2, "b")])));
+    let child = world.last_landing().first_child;
+    world.commit();
+    let tasks = vec![child_task(child)];
+    world.tell(Event::Loaded { slot: SLOT, spec: SpecIndex(1), tasks, chains: Vec::new() });
+    // The child's second page is ours and open in the ledger when more children are loaded …
+    world.jobs.swap(0, 1);
+    world.answer(page(1, Next::Pages(vec![token(2, "x")])));
+    let ours = world.last_landing().next[0].clone();
+    world.commit();
+    world.answer(parent_page(Next::End));
+    let other = world.last_landing().first_child;
+    world.commit();
+    assert_eq!(world.loads.len(), 2);
+    // … and has landed by the time they come.
+    world.answer(page(1, Next::End));
+    let positions = vec![Position::First, Position::Token(json!("x"))];
+    let (chains, tasks) = (vec![(child, positions)], vec![ours, child_task(other)]);
+    world.tell(Event::Loaded { slot: SLOT, spec: SpecIndex(1), tasks, chains });
+    let asked = &world.core.run(SLOT).unwrap().spec_state(SpecIndex(1)).unwrap().asked;
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
+fn an_origin_is_the_same_with_and_without_its_usual_port() {
+    let plan = r#"
+[endpoints.e]
+base_url = "http://h"
+limits = ["5/s"]
+concurrency = 100
+[endpoints.f]
+base_url = "http://H:80/v2"
+limits = ["5/s"]
+concurrency = 100
+[tasks.a]
+endpoint = "e"
+get = "/a/{{ n }}"
+foreach = { n = { from = 1, to = 10 } }
+[tasks.b]
+endpoint = "f"
+get = "/b/{{ n }}"
+foreach = { n = { from = 1, to = 10 } }
+"#;
+    let mut world = World::new(plan, 64);
+    world.pass(Duration::from_millis(900));
+    assert!(world.jobs.len() <= 5, "{} requests of one limit of 5", world.jobs.len());
 }

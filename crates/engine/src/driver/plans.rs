@@ -4,14 +4,32 @@
 use std::sync::Arc;
 
 use entities::{
-    Begun, EngineEvent, Frozen, Moment, PlanName, PlanState, PlanStatus, RunContext, RunReport, StoreError,
+    Begun, EngineEvent, Failure, FailureClass, FailureKind, Frozen, Mode, Moment, PlanName, PlanState,
+    PlanStatus, RunContext, RunId, RunReport, SpecIndex, StoreError, SyncPlan,
 };
 
 use super::{AddedPlan, Command, DRAIN, Driver, NewPlan, OpenStore, Reply, Verb};
 use crate::core::{Event, PlanSlot, StartedRun, StoreSlot};
-use crate::prepare::{select_specs, start_spec};
+use crate::prepare::{expand, select_specs, start_spec};
 use crate::writer::{Begin, FromStore, StoreThread, ToStore};
 use crate::{EngineError, EngineStatus};
+
+/// Refuses a full refresh of a table that would then hold every record twice.
+fn no_second_copy(plan: &SyncPlan, specs: &[SpecIndex]) -> Result<(), Failure> {
+    let twice = |index: &&SpecIndex| {
+        let spec = plan.spec(**index);
+        spec.mode == Mode::Append && spec.cursor.is_some()
+    };
+    let Some(index) = specs.iter().find(twice) else { return Ok(()) };
+    let spec = plan.spec(*index);
+    let message = format!(
+        "--full-refresh cannot go with task `{}`: it appends by a cursor, and would append everything again",
+        spec.name
+    );
+    Err(Failure::new(FailureClass::Permanent, FailureKind::Rule, message)
+        .help("give it a `key`, or name the tasks to refresh")
+        .at(spec.at))
+}
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command) {
@@ -58,7 +76,7 @@ impl Driver {
             report: None,
             waiting: Vec::new(),
             cancelling: Vec::new(),
-            removing: None,
+            removing: Vec::new(),
         };
         self.plans.insert(slot, added);
         Ok(name)
@@ -70,13 +88,15 @@ impl Driver {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let state = self.state(slot);
-        let live = matches!(state, PlanState::Running | PlanState::Paused | PlanState::Draining);
+        // A cancelled run is live until what it had handed to the store has committed.
+        let live = self.is_live(slot);
         let starting = self.plans.get(&slot).is_some_and(|plan| plan.starting.is_some());
         let fits = match verb {
             Verb::Start => !live && !starting && self.shutting_down.is_none(),
             Verb::Pause => state == PlanState::Running,
             Verb::Resume => state == PlanState::Paused,
-            Verb::Cancel | Verb::Drain => live,
+            Verb::Drain => matches!(state, PlanState::Running | PlanState::Paused | PlanState::Draining),
+            Verb::Cancel => live,
             Verb::Remove => !starting,
         };
         if !fits {
@@ -101,11 +121,7 @@ impl Driver {
             }
             Verb::Cancel | Verb::Remove if live => {
                 if let Some(plan) = self.plans.get_mut(&slot) {
-                    if verb == Verb::Remove {
-                        plan.removing = Some(reply)
-                    } else {
-                        plan.cancelling.push(reply)
-                    }
+                    if verb == Verb::Remove { plan.removing.push(reply) } else { plan.cancelling.push(reply) }
                 }
                 self.core.on_event(Event::Cancel { slot }, now);
             }
@@ -153,6 +169,26 @@ impl Driver {
         let Some(plan) = self.plans.get_mut(&slot) else { return };
         // Checked when the plan was added.
         let specs = select_specs(&plan.plan, &plan.options.tasks).unwrap_or_default();
+        // A plan that cannot work is told so before it leaves an unfinished run behind.
+        let trial = Arc::new(RunContext {
+            run: RunId(0),
+            plan: Arc::clone(&plan.plan),
+            secrets: plan.secrets.clone(),
+            now,
+            vars: plan.plan.vars.clone(),
+        });
+        let possible = if plan.options.full_refresh { no_second_copy(&plan.plan, &specs) } else { Ok(()) };
+        let expanded = possible.and_then(|()| {
+            specs.iter().try_for_each(|spec| expand(&trial.plan, *spec, &trial.vars, now).map(drop))
+        });
+        let prepared = expanded.and_then(|()| self.config.factory.prepare(&trial));
+        self.config.factory.forget(&trial);
+        if let Err(failure) = prepared {
+            if let Some(reply) = plan.starting.take() {
+                drop(reply.send(Err(EngineError::Plan(failure))));
+            }
+            return;
+        }
         let begin = Begin {
             slot,
             plan: Arc::clone(&plan.plan),
@@ -180,14 +216,7 @@ impl Driver {
             }
             FromStore::Opened(Err(error)) => {
                 self.stores.remove(&store);
-                let mut error = Some(error);
-                for slot in self.starting_on(store) {
-                    let Some(reply) = self.plans.get_mut(&slot).and_then(|plan| plan.starting.take()) else {
-                        continue;
-                    };
-                    // Plans that started together on one store: the first hears why.
-                    drop(reply.send(Err(error.take().map_or(EngineError::Closed, EngineError::Store))));
-                }
+                self.refuse_starting(store, error);
             }
             FromStore::Begun { slot, begun } => self.begun(slot, store, begun, now),
             FromStore::Committed(results) => self.core.on_event(Event::Committed { store, results }, now),
@@ -199,7 +228,21 @@ impl Driver {
                 if let Some(open) = self.stores.remove(&store) {
                     open.thread.close();
                 }
+                // What they had asked of it is answered by nobody any more.
+                self.refuse_starting(store, error);
             }
+        }
+    }
+
+    /// Tells the plans that wait for a store that it does not work.
+    fn refuse_starting(&mut self, store: StoreSlot, error: StoreError) {
+        let mut error = Some(error);
+        for slot in self.starting_on(store) {
+            let Some(reply) = self.plans.get_mut(&slot).and_then(|plan| plan.starting.take()) else {
+                continue;
+            };
+            // Plans that started together on one store: the first hears why.
+            drop(reply.send(Err(error.take().map_or(EngineError::Closed, EngineError::Store))));
         }
     }
 
@@ -228,6 +271,9 @@ impl Driver {
                 };
                 drop(self.events.send(event));
                 self.core.on_event(Event::Begun { slot, run: Box::new(run) }, now);
+                if self.drain_until.is_some() {
+                    self.core.on_event(Event::Drain { slot }, now);
+                }
                 drop(reply.send(Ok(())));
             }
             Err(error) => drop(reply.send(Err(error))),
@@ -271,8 +317,11 @@ impl Driver {
             drop(reply.send(Ok(())));
         }
         plan.report = Some(report);
-        if let Some(reply) = plan.removing.take() {
+        let removing = std::mem::take(&mut plan.removing);
+        if !removing.is_empty() {
             self.remove(slot, now);
+        }
+        for reply in removing {
             drop(reply.send(Ok(())));
         }
     }

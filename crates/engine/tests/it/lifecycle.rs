@@ -26,7 +26,10 @@ async fn plans_share_workers_and_a_store() {
     for plan in [&a, &b, &c] {
         assert_eq!(world.finish(plan).await.records, 200);
     }
-    assert_eq!((world.rows("shared", "a"), world.rows("shared", "b"), world.rows("other", "c")), (200, 200, 200));
+    assert_eq!(
+        (world.rows("shared", "a"), world.rows("shared", "b"), world.rows("other", "c")),
+        (200, 200, 200)
+    );
     world.engine.shutdown().await;
 }
 
@@ -89,7 +92,8 @@ async fn removing_a_plan_frees_its_workers_and_its_store() {
     assert!(matches!(world.engine.start(&slow).await, Err(EngineError::UnknownPlan(_))));
     // The store is free for another process, here another engine; the run goes on there.
     let other = engine(8, &world.sandbox, &world.directory.path().join("other"));
-    let again = other.add_plan(world.numbered("slow", "one", 100, ";slow=0ms"), Default::default(), options()).await;
+    let again =
+        other.add_plan(world.numbered("slow", "one", 100, ";slow=0ms"), Default::default(), options()).await;
     assert!(other.start(&again.unwrap()).await.is_err(), "the plan has changed: 100 instead of 500");
     other.shutdown().await;
     world.engine.shutdown().await;
@@ -101,7 +105,8 @@ async fn a_store_in_use_is_refused_by_name() {
     let plan = world.add(world.numbered("a", "one", 500, ";slow=10ms")).await;
     world.engine.start(&plan).await.unwrap();
     let other = engine(2, &world.sandbox, &world.directory.path().join("other"));
-    let again = other.add_plan(world.numbered("a", "one", 500, ";slow=10ms"), Default::default(), options()).await;
+    let again =
+        other.add_plan(world.numbered("a", "one", 500, ";slow=10ms"), Default::default(), options()).await;
     match other.start(&again.unwrap()).await {
         Err(EngineError::Store(StoreError::Locked { holder, .. })) => {
             assert!(holder.contains("engine tests"), "{holder}");

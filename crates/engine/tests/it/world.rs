@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{EngineConfig, RunOptions, SyncEngine};
-use entities::{Moment, PlanName, PlanState, ResumeMode, RunReport, Secrets, SyncPlan};
+use entities::{Moment, PlanName, PlanState, ResumeMode, RunReport, Secrets, StoreOpener, SyncPlan};
 use http_worker::{HttpConfig, HttpWorkers, ProxySettings};
 use sandbox::{Sandbox, SandboxConfig};
 use store::Stores;
@@ -67,7 +67,8 @@ mode = "append"
 
     pub(crate) fn rows(&self, store: &str, table: &str) -> i64 {
         let path = self.directory.path().join(format!("{store}.db"));
-        let Ok(db) = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY) else {
+        let Ok(db) = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        else {
             return 0;
         };
         db.query_row(&format!("select count(*) from \"{table}\""), [], |row| row.get(0)).unwrap_or(0)
@@ -85,17 +86,32 @@ mode = "append"
     }
 
     pub(crate) async fn finish(&self, plan: &PlanName) -> RunReport {
-        let report = tokio::time::timeout(Duration::from_secs(60), self.engine.wait(plan)).await.unwrap().unwrap();
+        let report =
+            tokio::time::timeout(Duration::from_secs(60), self.engine.wait(plan)).await.unwrap().unwrap();
         assert_ne!(report.state, PlanState::Broken, "{:?}", report.reason);
         report
     }
 }
 
 pub(crate) fn options() -> RunOptions {
-    RunOptions { tasks: Vec::new(), resume: ResumeMode::Auto, full_refresh: false, wait: Duration::from_secs(60) }
+    RunOptions {
+        tasks: Vec::new(),
+        resume: ResumeMode::Auto,
+        full_refresh: false,
+        wait: Duration::from_secs(60),
+    }
 }
 
 pub(crate) fn engine(workers: u32, sandbox: &Sandbox, directory: &Path) -> SyncEngine {
+    engine_with(workers, sandbox, directory, Arc::new(Stores::new("engine tests".to_owned())))
+}
+
+pub(crate) fn engine_with(
+    workers: u32,
+    sandbox: &Sandbox,
+    directory: &Path,
+    stores: Arc<dyn StoreOpener>,
+) -> SyncEngine {
     let clock = clock();
     let config = HttpConfig {
         sandbox_origin: Some(sandbox.origin()),
@@ -107,7 +123,7 @@ pub(crate) fn engine(workers: u32, sandbox: &Sandbox, directory: &Path) -> SyncE
     SyncEngine::new(EngineConfig {
         workers,
         factory: Arc::new(HttpWorkers::new(config).unwrap()),
-        stores: Arc::new(Stores::new("engine tests".to_owned())),
+        stores,
         state_dir: Some(directory.join("state")),
         clock,
     })

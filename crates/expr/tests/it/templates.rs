@@ -173,6 +173,17 @@ fn compile_errors_point_into_the_source() {
 }
 
 #[test]
+fn errors_of_evaluation_point_into_the_source() {
+    for (source, part) in
+        [("{{ now | date }}", "date"), ("{{- now | hmac -}}", "hmac"), ("é {{ now | date }}", "date")]
+    {
+        let template = compile(source).expect(source);
+        let error = with_scope(NOW, |scope| template.value(scope)).expect_err(source);
+        assert_eq!(error.at.clone().and_then(|at| source.get(at)), Some(part), "{source}: {error}");
+    }
+}
+
+#[test]
 fn names_are_the_ones_read() {
     for (source, names, secret) in [
         ("x", vec![], false),

@@ -56,6 +56,12 @@ impl Decoded<'_> {
 }
 
 impl Decoder {
+    /// Whether a program has to be run, rather than a path followed.
+    pub(super) fn interprets(&self) -> bool {
+        let is_jq = |program: &Option<Program>| program.as_ref().is_some_and(|p| p.path().is_none());
+        self.map.is_some() || self.filter.is_some() || is_jq(&self.records) || is_jq(&self.columns)
+    }
+
     /// Reads the records of a body; `fingerprint`: so that the page after can be compared.
     pub(super) fn decode<'a>(
         &self,
@@ -322,7 +328,9 @@ impl Trouble {
                 .help("name the values with `columns`"),
             Trouble::Uneven { record, values, columns } => failure(
                 FailureKind::Decode,
-                format!("record {record} has {values} values, but there are {columns} columns"),
+                format!(
+                    "record {record} does not fit `columns`: number of values {values}, of columns {columns}"
+                ),
             ),
             Trouble::TooWide { records, fields } => failure(
                 FailureKind::Decode,

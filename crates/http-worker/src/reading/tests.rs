@@ -164,6 +164,27 @@ fn rows(batch: &RecordBatch) -> Value {
 }
 
 #[test]
+fn what_is_no_json_is_told_by_its_name() {
+    for (kind, body, expected) in [
+        (
+            "text/csv; charset=utf-8",
+            "a,b\n1,2\n",
+            Some("the answer calls itself text/csv, and only JSON is read so far"),
+        ),
+        (
+            "application/x-ndjson",
+            "{}\n{}\n",
+            Some("the answer calls itself application/x-ndjson, and only JSON is read so far"),
+        ),
+        ("application/json", "{}\n{}\n", None),
+        ("text/plain", "{", None),
+    ] {
+        let failure = Case { headers: vec![("content-type", kind)], ..Case::new(spec("a"), body) }.failed();
+        assert_eq!(failure.help.as_deref(), expected, "{kind}");
+    }
+}
+
+#[test]
 fn defaults() {
     for (status, headers, body, expected) in [
         (200, vec![], "[]", "landed"),
@@ -303,7 +324,7 @@ fn columns_by_either_way() {
             "{columns}"
         );
         let failure = Case::new(task.clone(), r#"{"data":{"fields":["code"],"items":[["A",1.5]]}}"#).failed();
-        assert_eq!(failure.message, "record 1 has 2 values, but there are 1 columns");
+        assert_eq!(failure.message, "record 1 does not fit `columns`: number of values 2, of columns 1");
         let failure = Case::new(task, r#"{"data":{"fields":["a","a"],"items":[["A",1.5]]}}"#).failed();
         assert_eq!(failure.message, "two columns are called `a`");
     }

@@ -121,24 +121,45 @@ fn undoing_a_run_carries_over_what_only_it_would_have_asked_for() {
 }
 
 #[test]
-fn a_changed_child_starts_over_from_the_records_that_drove_it() {
+fn a_changed_child_starts_over_with_every_record_of_its_parent() {
     let mut f = Fixture::new();
     let before =
         plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
     let run = f.begin(&before);
-    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    // Its filter let one of two records through.
+    let both = json!([{"id": 1}, {"id": 2}]);
+    let mut landing = f.landing(run, 0, 0, Ok(batch(&both)));
+    let bindings = Bindings(std::sync::Arc::new(json!({"parent": {"id": 1}}).as_object().unwrap().clone()));
+    landing.children.push(Child { spec: SpecIndex(1), row: 0, bindings });
+    landing.first_child = f.id();
+    f.commit(vec![Entry::Land(Box::new(landing))]);
     let task = f.open_tasks(run, 1).remove(0);
     f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 1}]))))))]);
+
+    // Now it lets both through: the unchanged parents must drive it all the same.
     let mut changed = before.clone();
     changed.tasks[1].fingerprint = "2".to_owned();
     let begun = f.try_begin(&changed, ResumeMode::Resume).unwrap();
-    assert_eq!((begun.specs[0].done, begun.specs[1].done, begun.specs[1].open), (1, 0, 2));
+    assert_eq!((begun.specs[0].done, begun.specs[1].done, begun.specs[1].open), (0, 0, 0));
     assert_eq!(f.rows("SELECT count(*) FROM c"), ["0"]);
-    // The parent changed too: its records stay and look unchanged, so the children stay open.
-    changed.tasks[0].fingerprint = "2".to_owned();
-    let begun = f.try_begin(&changed, ResumeMode::Resume).unwrap();
-    assert_eq!((begun.specs[0].done, begun.specs[1].open), (0, 2));
-    assert_eq!(land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}])).children, []);
+    assert_eq!(land_parents(&mut f, run, 0, 1, both).children, [(SpecIndex(1), 2)]);
+}
+
+#[test]
+fn a_child_that_changed_between_runs_is_driven_by_every_record_unless_it_appends() {
+    for (mode, expected) in [(Mode::Merge, vec![(SpecIndex(1), 1)]), (Mode::Append, vec![])] {
+        let mut f = Fixture::new();
+        let before =
+            plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", mode, &["a"]), 0)]);
+        let run = f.begin(&before);
+        land_parents(&mut f, run, 0, 1, json!([{"id": 1}]));
+        f.sql("UPDATE _sync_tasks SET state = 'done' WHERE state = 'open'");
+        f.end(run, &[(0, 0), (1, 0)], RunEnd::Complete);
+        let mut changed = before.clone();
+        changed.tasks[1].fingerprint = "2".to_owned();
+        let run = f.begin(&changed);
+        assert_eq!(land_parents(&mut f, run, 0, 1, json!([{"id": 1}])).children, expected, "{mode:?}");
+    }
 }
 
 #[test]
@@ -184,4 +205,127 @@ fn the_pages_behind_a_refused_record_are_opened() {
     let committed = f.commit(vec![Entry::Land(Box::new(landing))]).remove(0);
     assert!(committed.failed.is_some());
     assert_eq!(f.open_tasks(run, 0).iter().map(|task| task.id).collect::<Vec<_>>(), [next]);
+}
+
+/// Parents that only drive `c` when they are new or differ, `c`, and a task of its own.
+fn family() -> entities::SyncPlan {
+    plan(
+        "p",
+        vec![
+            spec("parents", Mode::Merge, &["id"]),
+            child_of(spec("c", Mode::Append, &[]), 0),
+            spec("other", Mode::Append, &[]),
+        ],
+    )
+}
+
+fn parents_of(f: &mut Fixture, run: RunId) -> Vec<Value> {
+    let open = f.open_tasks(run, 1);
+    open.iter().map(|task| task.bindings.0["parent"]["id"].clone()).collect()
+}
+
+#[test]
+fn a_run_resumed_without_the_children_owes_them_to_the_next() {
+    let mut f = Fixture::new();
+    let plan = family();
+    let run = f.begin(&plan);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    let task = f.open_tasks(run, 1).remove(0);
+    f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 1}]))))))]);
+    assert_eq!(f.resume_some(&plan, &[0]), run);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 3}]));
+    f.end(run, &[(0, 0)], RunEnd::Complete);
+    assert_eq!(f.rows("SELECT count(*) FROM c"), ["0"], "what it had landed is taken back");
+
+    let second = f.begin(&plan);
+    assert_eq!(parents_of(&mut f, second), [json!(1), json!(2), json!(3)]);
+}
+
+#[test]
+fn a_run_resumed_with_the_children_it_had_left_out_asks_for_them() {
+    let mut f = Fixture::new();
+    let plan = family();
+    let run = f.begin_some(&plan, &[0], false);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    assert_eq!(f.resume_some(&plan, &[0, 2]), run);
+    assert_eq!(f.resume_some(&plan, &[0, 1, 2]), run);
+    assert_eq!(parents_of(&mut f, run), [json!(1), json!(2)]);
+    assert_eq!(f.rows("SELECT count(*) FROM _sync_tasks WHERE owed IS NOT NULL"), ["0"]);
+    assert_eq!(land_parents(&mut f, run, 0, 1, json!([{"id": 2}, {"id": 3}])).children, [(SpecIndex(1), 1)]);
+}
+
+#[test]
+fn a_run_resumed_with_parents_owes_the_children_it_still_leaves_out() {
+    let mut f = Fixture::new();
+    let plan = family();
+    let run = f.begin_some(&plan, &[2], false);
+    assert_eq!(f.resume_some(&plan, &[0, 2]), run);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    f.end(run, &[(0, 0), (2, 0)], RunEnd::Complete);
+    let second = f.begin(&plan);
+    assert_eq!(parents_of(&mut f, second), [json!(1), json!(2)]);
+}
+
+#[test]
+fn a_changed_parent_starts_over_also_in_a_run_without_its_children() {
+    let mut f = Fixture::new();
+    let specs = vec![spec("parents", Mode::Append, &[]), child_of(spec("c", Mode::Append, &[]), 0)];
+    let mut plan = plan("p", specs);
+    let run = f.begin_some(&plan, &[0], false);
+    f.land(run, 0, 0, json!([{"id": 1}]));
+    plan.tasks[0].fingerprint = "2".to_owned();
+    assert_eq!(f.resume_some(&plan, &[0]), run);
+    assert_eq!(f.rows("SELECT count(*) FROM parents"), ["0"]);
+}
+
+#[test]
+fn children_that_are_new_in_a_plan_are_driven_by_every_record_once() {
+    let records = json!([{"id": 1}, {"id": 2}]);
+    let all = family();
+    let mut before = all.clone();
+    before.tasks.truncate(1);
+
+    // New between two runs; also when the first of them with it is undone.
+    let mut f = Fixture::new();
+    let run = f.begin(&before);
+    land_parents(&mut f, run, 0, 1, records.clone());
+    f.end(run, &[(0, 0)], RunEnd::Complete);
+    let run = f.begin(&all);
+    assert_eq!(land_parents(&mut f, run, 0, 1, json!([{"id": 1}])).children, [(SpecIndex(1), 1)]);
+    let run = f.try_begin(&all, ResumeMode::Fresh).unwrap().run;
+    assert!(f.open_tasks(run, 1).is_empty());
+    assert_eq!(land_parents(&mut f, run, 0, 1, records.clone()).children, [(SpecIndex(1), 2)]);
+    f.sql("UPDATE _sync_tasks SET state = 'done' WHERE state = 'open'");
+    f.end(run, &[(0, 0), (1, 0), (2, 0)], RunEnd::Complete);
+    let run = f.begin(&all);
+    assert_eq!(land_parents(&mut f, run, 0, 1, records.clone()).children, []);
+
+    // New within a run: the records that landed without it come again.
+    let mut f = Fixture::new();
+    let run = f.begin(&before);
+    land_parents(&mut f, run, 0, 1, records.clone());
+    let begun = f.try_begin(&all, ResumeMode::Resume).unwrap();
+    assert_eq!((begun.run, begun.specs[0].done, begun.specs[0].beyond.len()), (run, 0, 0));
+    assert_eq!(land_parents(&mut f, run, 0, 1, records.clone()).children, [(SpecIndex(1), 2)]);
+    // Undone at once: nothing is owed, and everything is driven.
+    let run = f.try_begin(&all, ResumeMode::Fresh).unwrap().run;
+    assert!(f.open_tasks(run, 1).is_empty());
+    assert_eq!(land_parents(&mut f, run, 0, 1, records).children, [(SpecIndex(1), 2)]);
+}
+
+#[test]
+fn a_child_that_is_owed_and_driven_again_is_asked_for_once() {
+    let mut f = Fixture::new();
+    let plan = family();
+    let run = f.begin(&plan);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    for task in f.open_tasks(run, 1) {
+        f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Err(failure()))))]);
+    }
+    f.end(run, &[(0, 0), (1, 2), (2, 0)], RunEnd::Failed);
+    let run = f.begin_some(&plan, &[0, 1, 2], true);
+    assert_eq!(parents_of(&mut f, run), [json!(1), json!(2)]);
+    let committed = land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}, {"id": 3}]));
+    assert_eq!(committed.children, [(SpecIndex(1), 1)]);
+    assert_eq!(parents_of(&mut f, run), [json!(1), json!(2), json!(3)]);
 }

@@ -141,10 +141,19 @@ impl Fixture {
 
     /// Begins a run of some specs, or one that ignores cursors.
     pub(crate) fn begin_some(&mut self, plan: &SyncPlan, specs: &[u32], full_refresh: bool) -> RunId {
+        self.begin_as(plan, specs, full_refresh, ResumeMode::Auto)
+    }
+
+    /// Resumes a run with some specs, whatever it had before.
+    pub(crate) fn resume_some(&mut self, plan: &SyncPlan, specs: &[u32]) -> RunId {
+        self.begin_as(plan, specs, false, ResumeMode::Resume)
+    }
+
+    fn begin_as(&mut self, plan: &SyncPlan, specs: &[u32], full_refresh: bool, resume: ResumeMode) -> RunId {
         let request = BeginRequest {
             plan,
             specs: specs.iter().map(|spec| SpecIndex(*spec)).collect(),
-            resume: ResumeMode::Auto,
+            resume,
             full_refresh,
             frozen: Frozen { now: Moment(1_234_567_891), vars: Map::new() },
             now: Moment::from_millis(1_000),

@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Outcome {
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
-    Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 
 fn check_tasks(plan: &SyncPlan, tasks: &[String]) -> Result<(), Problem> {
@@ -140,12 +140,25 @@ async fn start(
             Err(error) => error,
         };
         if !matches!(error, EngineError::Store(StoreError::PlanChanged { .. })) || !context.can_ask {
-            return Err(error.into());
+            return Err(with_place(error, plan));
         }
         to_stderr(&clean(&error.to_string()));
         resume = ask().await?.ok_or_else(|| Problem::from(error))?;
         engine.remove_plan(&name).await?;
     }
+}
+
+/// A plan that turns out to be wrong only now is wrong somewhere.
+fn with_place(error: EngineError, plan: &SyncPlan) -> Problem {
+    let place = match &error {
+        EngineError::Plan(failure) => failure.place,
+        _ => None,
+    };
+    let mut problem = Problem::from(error);
+    if let Some(place) = place {
+        problem.text = format!("{}: {}", plan.source.locate(place), problem.text);
+    }
+    problem
 }
 
 /// Resume, fresh, or none: quit.

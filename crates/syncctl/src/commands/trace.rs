@@ -112,9 +112,8 @@ fn request_words(request: &RequestRow, plan: &SyncPlan, paint: Paint) -> String 
             line("with", &format!("{name} = {}", shown(value)));
         }
     }
-    let position =
-        request.position.as_ref().map(|position| format!(", asked for by {position}")).unwrap_or_default();
-    line("page", &format!("{}{position}", request.page));
+    let asked = request.position.as_ref().and_then(asked_for).unwrap_or_default();
+    line("page", &format!("{}{asked}", request.page));
     let status = request.status.map(|status| format!("{status}, ")).unwrap_or_default();
     let rows = request.rows.map(|rows| counted(u64::try_from(rows).unwrap_or(0), "row")).unwrap_or_default();
     let size = request
@@ -132,6 +131,12 @@ fn request_words(request: &RequestRow, plan: &SyncPlan, paint: Paint) -> String 
         line("attempt", &attempt.to_string());
     }
     out
+}
+
+/// What asked for a page, as far as it is not the first: the ledger keeps an `entities::Page`.
+fn asked_for(page: &Value) -> Option<String> {
+    let (kind, value) = page.get("position")?.as_object()?.iter().next()?;
+    Some(format!(", asked for by {kind} {}", shown(value)))
 }
 
 /// The request as the plan writes it now; none if the plan has no such task any more.
@@ -160,4 +165,22 @@ fn shown(value: &Value) -> String {
 
 fn millis(ms: i64) -> String {
     duration(std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_in_words() {
+        for (position, expected) in [
+            (json!("first"), None),
+            (json!({"number": 3}), Some(", asked for by number 3")),
+            (json!({"token": "abc"}), Some(", asked for by token abc")),
+            (json!({"url": "/x?page=2"}), Some(", asked for by url /x?page=2")),
+        ] {
+            let page = json!({"number": 2, "position": position, "stride": 1});
+            assert_eq!(asked_for(&page).as_deref(), expected, "{page}");
+        }
+    }
 }

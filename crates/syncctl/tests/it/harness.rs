@@ -64,11 +64,7 @@ impl Place {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child =
-            self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        Running { child, stdout, stderr, seen: String::new() }
+        Running::of(self.command(arguments))
     }
 
     /// The only value of the only row of a query.
@@ -117,6 +113,17 @@ impl Called {
 }
 
 impl Running {
+    pub(crate) fn of(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        Running { child, stdout, stderr, seen: String::new() }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Reads stderr up to the first line for which `wanted` holds.
     #[track_caller]
     pub(crate) fn until(&mut self, wanted: impl Fn(&str) -> bool) {
@@ -138,6 +145,10 @@ impl Running {
             let object: Value = serde_json::from_str(line).unwrap_or_default();
             object["event"] == "status" && wanted(&object)
         });
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ctrl-C, as a terminal sends it.

@@ -43,7 +43,13 @@ const ANSWERS: [Answer; 20] = [
     ("echo-secret", "", "status", "400", 0),
     ("empty", "", "decode", "empty", 0),
     ("wrong-type", "", "missing", "data", 0),
-    ("loop-token", r#"paginate = { by = "token", param = "cursor", next = ".meta.next" }"#, "page_loop", "", 3),
+    (
+        "loop-token",
+        r#"paginate = { by = "token", param = "cursor", next = ".meta.next" }"#,
+        "page_loop",
+        "",
+        3,
+    ),
     ("same-page", r#"paginate = { by = "page" }"#, "page_loop", "", 1),
     ("short-page", r#"paginate = { by = "page", pages = ".meta.pages" }"#, "short", "", 4),
 ];
@@ -55,7 +61,10 @@ fn plan(url: &str, answers: &[Answer]) -> String {
     let mut plan = HEAD.replace("URL", url);
     let mut task = |route: &str, more: &str| {
         let name = route.replace('-', "_");
-        let _ = writeln!(plan, "\n[tasks.{name}]\nget = \"/{route}\"\nrecords = \".data[]\"\nmode = \"append\"\n{more}");
+        let _ = writeln!(
+            plan,
+            "\n[tasks.{name}]\nget = \"/{route}\"\nrecords = \".data[]\"\nmode = \"append\"\n{more}"
+        );
     };
     task("good", "");
     for (route, paginate, ..) in answers {
@@ -110,7 +119,8 @@ fn check(answers: &[Answer]) -> Practice {
     let text = plan(&practice.url("hostile"), answers);
     place.write("plan.toml", &text);
     let (called, memory) = run(&place, &["run", "plan.toml", "--progress", "plain"]);
-    let called = called.exits(1).says("some requests failed").says(&format!("{} requests failed", answers.len()));
+    let called =
+        called.exits(1).says("some requests failed").says(&format!("{} requests failed", answers.len()));
     assert!((1..150 * 1024).contains(&memory), "{memory} KiB");
 
     let origin = practice.url("hostile");
@@ -136,25 +146,37 @@ fn check(answers: &[Answer]) -> Practice {
         assert!((line - 1..=line + 3).contains(&blamed), "{name}: line {blamed}, its task is at {line}");
 
         // In the report for people: task, kind, request, place and the plan's own line.
-        let at = called.stdout.find(&format!(". {name}: {kind}: ")).unwrap_or_else(|| panic!("{name}: {}", called.stdout));
+        let at = called
+            .stdout
+            .find(&format!(". {name}: {kind}: "))
+            .unwrap_or_else(|| panic!("{name}: {}", called.stdout));
         let told: String = called.stdout[at..].lines().take(7).collect::<Vec<_>>().join("\n");
         assert!(told.contains(request), "{name}: {told}");
         assert!(told.contains(&format!("--> plan.toml:{blamed}:")), "{name}: {told}");
-        assert!(told.contains(&format!("{blamed} | {}", text.lines().nth(blamed - 1).unwrap())), "{name}: {told}");
+        assert!(
+            told.contains(&format!("{blamed} | {}", text.lines().nth(blamed - 1).unwrap())),
+            "{name}: {told}"
+        );
 
         // No row but those of the pages before.
-        let landed = rows(&place, "hostile.db", &format!("select name from sqlite_schema where name = '{name}'"));
+        let landed =
+            rows(&place, "hostile.db", &format!("select name from sqlite_schema where name = '{name}'"));
         if *pages == 0 {
             let landed = landed.is_empty()
                 || row(&place, "hostile.db", &format!("select count(*) from {name}")) == "0";
             assert!(landed, "{name} left rows");
         } else {
-            let landed = row(&place, "hostile.db", &format!("select count(*), count(distinct id) from {name}"));
+            let landed =
+                row(&place, "hostile.db", &format!("select count(*), count(distinct id) from {name}"));
             assert_eq!(landed, format!("{0}|{0}", pages * 10), "{name}");
         }
     }
     for good in ["good", "redirect_same", "bom"] {
-        assert_eq!(row(&place, "hostile.db", &format!("select count(*), sum(id) from {good}")), "10|55", "{good}");
+        assert_eq!(
+            row(&place, "hostile.db", &format!("select count(*), sum(id) from {good}")),
+            "10|55",
+            "{good}"
+        );
     }
     practice
 }
@@ -194,14 +216,20 @@ fn a_wrong_password_is_named() {
         HEAD.replace("URL", &practice.url("tracker;auth=bearer:right"))
     );
     place.write("plan.toml", &plan);
-    place.call(&["run", "plan.toml"]).exits(1).says("issues: unauthorized").says("→ 401").says("--> plan.toml:");
+    place
+        .call(&["run", "plan.toml"])
+        .exits(1)
+        .says("issues: unauthorized")
+        .says("→ 401")
+        .says("--> plan.toml:");
     assert!(practice.log().len() <= 2, "re-authenticates once at most");
 }
 
 #[test]
 fn a_refusing_server_is_waited_for_as_long_as_allowed() {
     let (place, practice) = (Place::new(), Practice::start());
-    let text = format!("{}[tasks.limited]\nget = \"/always-429\"\n", HEAD.replace("URL", &practice.url("hostile")));
+    let text =
+        format!("{}[tasks.limited]\nget = \"/always-429\"\n", HEAD.replace("URL", &practice.url("hostile")));
     place.write("plan.toml", &text);
     let called = place.call(&["run", "plan.toml", "--wait", "500ms", "--output", "json"]).exits(3);
     called.complains("resume it with");
@@ -209,17 +237,25 @@ fn a_refusing_server_is_waited_for_as_long_as_allowed() {
     place.call(&["status", "plan.toml"]).exits(0).says("paused");
 }
 
+/// Limits, however a server says it: the run stops, resumable, with nothing failed and nothing asked twice.
 #[test]
 fn a_quota_that_is_used_up_is_a_wait_and_no_failure() {
-    let refusing = Verbatim::start(|_| {
-        answer("403 Forbidden", "content-type: application/json\r\nx-ratelimit-remaining: 0\r\nretry-after: 7200\r\n", b"{}")
-    });
-    let place = Place::new();
-    let text = format!("{}[tasks.limited]\nget = \"/x\"\n", HEAD.replace("URL", refusing.url()));
-    place.write("plan.toml", &text);
-    let called = place.call(&["run", "plan.toml", "--wait", "1h"]).exits(3).complains("resume it with");
-    assert!(called.stderr.contains("after 20"), "when it can go on: {}", called.stderr);
-    assert_eq!(refusing.asked(), ["/x"]);
+    for (status, headers) in [
+        ("403 Forbidden", "x-ratelimit-remaining: 0\r\nretry-after: 7200\r\n"),
+        ("403 Forbidden", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 4102444800\r\n"),
+        ("429 Too Many Requests", "retry-after: Fri, 31 Dec 2100 23:59:59 GMT\r\n"),
+        ("429 Too Many Requests", "x-ratelimit-reset: 7200\r\n"),
+        ("503 Service Unavailable", "retry-after: 7200\r\n"),
+    ] {
+        let refusing = Verbatim::start(move |_| answer(status, headers, b"{}"));
+        let place = Place::new();
+        let text = format!("{}[tasks.limited]\nget = \"/x\"\n", HEAD.replace("URL", refusing.url()));
+        place.write("plan.toml", &text);
+        let called = place.call(&["run", "plan.toml", "--wait", "1h"]).exits(3).complains("resume it with");
+        assert!(called.stderr.contains(", after 2"), "when it can go on, {headers:?}: {}", called.stderr);
+        assert_eq!(refusing.asked(), ["/x"], "{headers:?}");
+        assert_eq!(row(&place, "hostile.db", "select count(*) from _sync_requests"), "0", "{headers:?}");
+    }
 }
 
 #[test]

@@ -7,12 +7,17 @@ mod arguments;
 mod crash;
 mod endings;
 mod interrupt;
+mod memory;
 mod plans;
 mod quickstart;
 
 mod rows;
 mod servers;
 
+mod canary;
 mod hostile;
+mod incremental;
+mod modes;
 mod strict;
 mod styles;
+mod values;

@@ -34,14 +34,21 @@ impl Practice {
         format!("{}/{segment}", self.sandbox().origin())
     }
 
-    /// Where `/hostile/redirect-elsewhere` leads.
-    pub(crate) fn elsewhere(&self) -> String {
-        self.sandbox().elsewhere()
-    }
-
     /// All requests so far.
     pub(crate) fn log(&self) -> Vec<LoggedRequest> {
         self.sandbox().log()
+    }
+
+    /// Waits until so many requests have come; whoever asks them is still at it then.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, requests: usize) {
+        for _ in 0..2000 {
+            if self.log().len() >= requests {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("only {} of {requests} requests came", self.log().len());
     }
 
     /// The paths and queries so far that contain `text`, without the first segment.

@@ -17,30 +17,44 @@ pub(super) enum Fate {
 /// Draws instants from a seed. The instants repeat; what the process does at them does not quite.
 pub(super) struct Killer {
     state: u64,
+    /// How long things take now, compared with the undisturbed run: other work comes and goes.
+    pace: f64,
 }
 
 impl Killer {
     pub(super) fn new(seed: u64) -> Killer {
-        Killer { state: seed }
+        Killer { state: seed, pace: 1.0 }
     }
 
     /// How long a process may live. A whole undisturbed run takes `whole`; `left` (0 to 1) of it is
     /// still to be done.
-    pub(super) fn draw(&mut self, whole: Duration, left: f64) -> Duration {
+    pub(super) fn life(&mut self, whole: Duration, left: f64) -> Duration {
         let kind = self.unit();
         let at = self.unit();
-        whole.mul_f64(match kind {
-            // Start-up, or recovery.
-            _ if kind < 0.3 => 0.15 * at,
-            // Anywhere, the time after the end included.
-            _ if kind < 0.7 => 1.1 * at,
-            // Around where it will end.
-            _ => (0.05 + left) * (0.7 + 0.5 * at),
-        })
+        whole.mul_f64(
+            self.pace
+                * match kind {
+                    // Start-up, or recovery.
+                    _ if kind < 0.3 => 0.1 * at,
+                    // Anywhere, the time after the end included.
+                    _ if kind < 0.7 => 1.1 * at,
+                    // Around where it will end.
+                    _ => (0.05 + left) * (0.8 + 0.3 * at),
+                },
+        )
+    }
+
+    /// Keeps to three or four kills for each process that ends by itself.
+    pub(super) fn learn(&mut self, fate: &Fate) {
+        self.pace = match fate {
+            Fate::Killed => self.pace * 1.03,
+            Fate::Ended(_) => self.pace * 0.9,
+        };
+        self.pace = self.pace.clamp(0.3, 2.0);
     }
 
     /// Uniform in 0..1 (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014).
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

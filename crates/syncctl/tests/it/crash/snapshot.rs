@@ -10,10 +10,16 @@ use tempfile::TempDir;
 
 use super::workload::STORE;
 
-/// The ledger as the checker reads it: requests with the name of their task spec.
+/// The ledger as the checker reads it: runs that were not undone, numbered from 1, and their requests
+/// that were not, with the name of their task spec.
 const VIEWS: &str = "
+CREATE TEMP VIEW live AS
+SELECT id, state, (SELECT count(*) FROM _sync_runs o WHERE o.state <> 'undone' AND o.id <= r.id) AS nth
+FROM _sync_runs r WHERE state <> 'undone';
 CREATE TEMP VIEW requests AS
-SELECT t.*, s.name AS task, s.ended AS ended FROM _sync_tasks t JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec;
+SELECT t.id, live.nth, s.name AS task, s.ended, t.state, t.page, t.rows FROM _sync_tasks t
+JOIN live ON live.id = t.run JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
+WHERE t.state <> 'undone';
 ";
 
 /// The copy; gone when dropped.
@@ -53,18 +59,18 @@ impl Snapshot {
         Some(snapshot)
     }
 
-    /// How far a run is.
-    pub(super) fn progress(&self, run: i64) -> Progress {
-        let states = self.all("SELECT state FROM _sync_runs WHERE id = ?1", [run], |row| row.get(0).unwrap());
+    /// How far the n-th run is.
+    pub(super) fn progress(&self, nth: i64) -> Progress {
+        let states = self.all("SELECT state FROM live WHERE nth = ?1", [nth], |row| row.get(0).unwrap());
         let Some(state) = states.into_iter().next() else { return Progress::default() };
-        let done = self.number("SELECT count(*) FROM _sync_tasks WHERE run = ?1 AND state = 'done'", [run]);
+        let done = self.number("SELECT count(*) FROM requests WHERE nth = ?1 AND state = 'done'", [nth]);
         Progress { state, done }
     }
 
-    /// Finished requests of a run, by task spec.
-    pub(super) fn requests(&self, run: i64) -> BTreeMap<String, i64> {
-        let sql = "SELECT task, count(*) FROM requests WHERE run = ?1 AND state = 'done' GROUP BY task";
-        self.all(sql, [run], |row| (row.get(0).unwrap(), row.get(1).unwrap())).into_iter().collect()
+    /// Finished requests of the n-th run, by task spec.
+    pub(super) fn requests(&self, nth: i64) -> BTreeMap<String, i64> {
+        let sql = "SELECT task, count(*) FROM requests WHERE nth = ?1 AND state = 'done' GROUP BY task";
+        self.all(sql, [nth], |row| (row.get(0).unwrap(), row.get(1).unwrap())).into_iter().collect()
     }
 
     pub(super) fn has(&self, table: &str) -> bool {

@@ -2,10 +2,10 @@
 //! of it. What is expected is asked from the server itself, in one request and without syncctl.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 use serde_json::Value;
+
+use crate::servers::Practice;
 
 /// Nothing is limited, so that no restart waits for a budget.
 const PLAN: &str = r#"
@@ -123,8 +123,17 @@ pub(super) const PLAN_FILE: &str = "crash.toml";
 pub(super) const STORE: &str = "crash.db";
 
 /// The plan for a server.
-pub(super) fn plan(origin: &str) -> String {
-    PLAN.replace("ORIGIN", origin)
+pub(super) fn plan(practice: &Practice) -> String {
+    PLAN.replace("ORIGIN/", &practice.url(""))
+}
+
+/// What [`changed`] can change: some of the chains and children, the parents of children, …
+pub(super) const CHANGES: [&str; 6] =
+    ["limit = 8", "per_page = 8", "per_page = 10", "per_page = 2", "per_page = 5", "per_page = 1 "];
+
+/// The plan with some of its tasks changed, so that they start over; their answers stay the same.
+pub(super) fn changed(practice: &Practice, change: &str, edition: u64) -> String {
+    plan(practice).replace(change, &format!("{change}, edition = {edition} "))
 }
 
 /// What a table must hold, by the number that each of its rows bears.
@@ -141,8 +150,7 @@ pub(super) struct Table {
 pub(super) enum Holds {
     /// Appended by every run: in each of them every number once.
     EveryRun,
-    /// Appended, but driven by what is new: the first run brings every number once, a later one
-    /// those at the edge of its cursor, or none.
+    /// Appended, but only what is new: every number once, of the first run.
     FirstRun,
     /// Every number once, whichever run touched it last.
     Merged,
@@ -159,9 +167,10 @@ pub(super) struct Workload {
 
 impl Workload {
     /// Asks the server what it has.
-    pub(super) fn of(origin: &str) -> Workload {
-        let good = numbers(&get(origin, "/tracker;records=200;projects=4/by-page-bare?per_page=1000"));
-        let faulty = get(origin, "/tracker;records=120;projects=3/by-page-bare?per_page=1000");
+    pub(super) fn of(practice: &Practice) -> Workload {
+        let good =
+            numbers(&practice.ask("GET", "/tracker;records=200;projects=4/by-page-bare?per_page=1000"));
+        let faulty = practice.ask("GET", "/tracker;records=120;projects=3/by-page-bare?per_page=1000");
         let comments_where = |wanted: fn(i64) -> bool| -> BTreeSet<i64> {
             let of = |issue: &Value| {
                 let (number, count) = (integer(issue, "number"), integer(issue, "comments"));
@@ -215,16 +224,4 @@ fn integer(record: &Value, field: &str) -> i64 {
 
 fn text(record: &Value, field: &str) -> String {
     record[field].as_str().unwrap().to_owned()
-}
-
-/// One GET over a connection of its own.
-fn get(origin: &str, path: &str) -> Value {
-    let host = origin.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    serde_json::from_str(body).unwrap()
 }
