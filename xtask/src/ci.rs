@@ -27,6 +27,8 @@ pub(crate) fn run() -> Result<()> {
             .args(*args)
             .current_dir(&root)
             .env("RUSTDOCFLAGS", "--deny warnings")
+            // The end-to-end tests mostly wait for servers that are told to be slow.
+            .env("RUST_TEST_THREADS", "6")
             .status()
             .with_context(|| format!("cannot run cargo {}", args.join(" ")))?;
         if !status.success() {
