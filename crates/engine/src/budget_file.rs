@@ -5,6 +5,8 @@
 //! noticed: its tokens are *held* for a window more. Of one limit, leases and held tokens together
 //! never exceed L.
 //!
+//! Until when a server closed a budget is kept as well: a restart does not forget what it asked for.
+//!
 //! A process lives as long as it holds the lock on its own file beside the database. Moments are
 //! wall-clock times, so that they mean the same to every process.
 //!
@@ -32,6 +34,13 @@ const TABLES: &str = "
     CREATE TABLE held (key TEXT NOT NULL, return_at_ms INTEGER NOT NULL, tokens INTEGER NOT NULL,
         PRIMARY KEY (key, return_at_ms)) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;";
+
+/// By budget, not by limit. Older files of the same version lack it: whoever does not know it loses
+/// nothing but this. `since_ms` is when the server asked, so that its wait can be told from a clock
+/// that was set back.
+const CLOSED: &str = "
+    CREATE TABLE IF NOT EXISTS closed (key TEXT PRIMARY KEY, since_ms INTEGER NOT NULL,
+        until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
 /// Why budgets cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +127,11 @@ impl BudgetFile {
         Ok(BudgetFile { path: path.to_owned(), database, secret, process, _alive: alive })
     }
 
+    /// The database.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Leases at most `want` tokens of a limit, durably. Free tokens come first, then held ones,
     /// the earliest first.
     pub(crate) fn lease(
@@ -143,6 +157,20 @@ impl BudgetFile {
         let path = self.path.clone();
         let given = self.give_back_inner(key, held, now);
         given.map_err(|error| failed(&path, "write to", &error))
+    }
+
+    /// A server closed a budget until then: kept durably, and never shortened.
+    pub(crate) fn close(&mut self, key: &str, until: Moment, now: Moment) -> Result<(), BudgetError> {
+        let path = self.path.clone();
+        let closed = self.close_inner(key, until, now);
+        closed.map_err(|error| failed(&path, "write to", &error))
+    }
+
+    /// Until when a budget is closed, if it is now.
+    pub(crate) fn closed_until(&mut self, key: &str, now: Moment) -> Result<Option<Moment>, BudgetError> {
+        let path = self.path.clone();
+        let closed = self.closed_until_inner(key, now);
+        closed.map_err(|error| failed(&path, "read", &error))
     }
 
     /// Names a credential without telling it: HMAC-SHA-256 (RFC 2104) under this installation's
@@ -227,6 +255,38 @@ impl BudgetFile {
     }
 }
 
+impl BudgetFile {
+    fn close_inner(&mut self, key: &str, until: Moment, now: Moment) -> rusqlite::Result<()> {
+        let change = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = tidy_closed(&change, key, now)?;
+        // What is past and nobody asks for any more goes along.
+        change.execute("DELETE FROM closed WHERE until_ms <= ?1", [now.as_millis()])?;
+        if before.is_none_or(|before| before < millis_up(until)) {
+            change.execute(
+                "INSERT INTO closed (key, since_ms, until_ms) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key) DO UPDATE SET since_ms = ?2, until_ms = ?3",
+                params![key, now.as_millis(), millis_up(until)],
+            )?;
+        }
+        change.commit()
+    }
+
+    fn closed_until_inner(&mut self, key: &str, now: Moment) -> rusqlite::Result<Option<Moment>> {
+        // Most budgets are open: nothing is locked to learn that.
+        let is_there: Option<i64> = self
+            .database
+            .query_row("SELECT 1 FROM closed WHERE key = ?1", [key], |row| row.get(0))
+            .optional()?;
+        if is_there.is_none() {
+            return Ok(None);
+        }
+        let change = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let until = tidy_closed(&change, key, now)?;
+        change.commit()?;
+        Ok(until.map(Moment::from_millis))
+    }
+}
+
 impl Drop for BudgetFile {
     fn drop(&mut self) {
         // Its absence says that we are gone as well as its being unlocked does.
@@ -277,6 +337,29 @@ fn tidy_held(
     let mut find = change
         .prepare_cached("SELECT return_at_ms, tokens FROM held WHERE key = ?1 ORDER BY return_at_ms")?;
     find.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Until when a budget is closed; drops what is past. A wait that begins in the future comes from a
+/// clock that was set back: it begins now instead, as long as it was.
+fn tidy_closed(change: &Transaction<'_>, key: &str, now: Moment) -> rusqlite::Result<Option<i64>> {
+    let closed: Option<(i64, i64)> = change
+        .query_row("SELECT since_ms, until_ms FROM closed WHERE key = ?1", [key], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((since, until)) = closed else { return Ok(None) };
+    let now = now.as_millis();
+    if until <= now {
+        change.execute("DELETE FROM closed WHERE key = ?1", [key])?;
+        return Ok(None);
+    }
+    if since <= now {
+        return Ok(Some(until));
+    }
+    let until = now.saturating_add(until.saturating_sub(since));
+    change
+        .execute("UPDATE closed SET since_ms = ?2, until_ms = ?3 WHERE key = ?1", params![key, now, until])?;
+    Ok(Some(until))
 }
 
 fn hold(change: &Transaction<'_>, key: &str, return_at: i64, tokens: i64) -> rusqlite::Result<()> {
@@ -347,6 +430,9 @@ fn open_database(path: &Path) -> Result<Connection, BudgetError> {
         let version = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version == 0 {
             database.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?;
+        }
+        if version <= VERSION {
+            database.execute_batch(CLOSED)?;
         }
         Ok((database, version))
     };

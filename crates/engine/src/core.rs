@@ -122,6 +122,7 @@ impl Core {
         self.load_open_tasks();
         self.assign(idle, now);
         self.end_what_has_ended(now);
+        self.budgets.keep_closures(&mut self.actions, now);
         std::mem::take(&mut self.actions)
     }
 
@@ -147,7 +148,7 @@ impl Core {
         self.contexts.insert(Arc::as_ptr(&started.context) as usize, slot);
         self.stores.entry(started.store).or_default();
         for spec in started.specs {
-            let budget = self.budgets.enlist(&spec.budget, &spec.limits);
+            let budget = self.budgets.enlist(&spec.budget, &spec.limits, spec.closed_until);
             let mut state = SpecState::new(&run.context.plan, &spec.feed.progress, budget);
             let lane = self.manager.open(spec.feed);
             state.lane = lane;
@@ -242,7 +243,8 @@ impl Core {
                     state.done += 1;
                     state.skipped += u64::from(skipped);
                     state.failed += u64::from(failed || refused.is_some());
-                    state.records += if refused.is_some() { 0 } else { records };
+                    state.records +=
+                        if refused.is_some() { 0 } else { records.saturating_sub(result.dropped) };
                     self.manager.committed(state.lane, task);
                     if let Some(failure) = refused {
                         let event = run.failed_event(spec, failure);

@@ -248,6 +248,12 @@ impl Driver {
                 };
                 self.core.on_event(Event::Leased { budget, window, granted }, now);
             }
+            Action::Close { key, until } => {
+                let kept = self.budgets.as_mut().map_or(Ok(()), |file| file.close(&key, until, now));
+                if let Err(error) = kept {
+                    self.budgets_broke(&error.to_string(), now);
+                }
+            }
             Action::Abort { slot } => {
                 let context = self.plans.get(&slot).and_then(|plan| plan.context.clone());
                 let jobs = context.map_or_else(Vec::new, |context| {

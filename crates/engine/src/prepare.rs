@@ -110,6 +110,7 @@ pub(crate) fn start_spec(
     Ok(StartedSpec {
         budget: BudgetKey(format!("{origin} {who}")),
         limits,
+        closed_until: None,
         feed: Feed {
             spec: progress.spec,
             expansion: expand(plan, progress.spec, &context.vars, context.now)?,

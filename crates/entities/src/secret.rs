@@ -29,8 +29,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from. `validate` and `explain` resolve none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a secret comes from. `validate` and `explain` resolve none. Its `Debug` shows neither a
+/// default nor a literal.
+#[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// An environment variable, or the default in its absence.
     Env {
@@ -45,6 +46,21 @@ pub enum SecretSource {
     Command(Vec<String>),
     /// Written into the plan itself: it works, and `validate` warns.
     Literal(TemplateText),
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Env { name, default } => f
+                .debug_struct("Env")
+                .field("name", name)
+                .field("default", &default.as_ref().map(|_| "***"))
+                .finish(),
+            SecretSource::File(path) => f.debug_tuple("File").field(path).finish(),
+            SecretSource::Command(words) => f.debug_tuple("Command").field(words).finish(),
+            SecretSource::Literal(_) => f.write_str("Literal(***)"),
+        }
+    }
 }
 
 /// The resolved secrets of a plan, by name.
@@ -69,5 +85,28 @@ impl Secrets {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Place;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let literal = TemplateText { source: "canary".into(), at: Place::default() };
+        let default = Some("canary".to_owned());
+        for (shown, expected) in [
+            (format!("{:?}", Secret::new("canary".to_owned())), "***"),
+            (format!("{:?}", SecretSource::Literal(literal)), "Literal(***)"),
+            (
+                format!("{:?}", SecretSource::Env { name: "TOKEN".to_owned(), default }),
+                r#"Env { name: "TOKEN", default: Some("***") }"#,
+            ),
+            (format!("{:?}", SecretSource::File("token.txt".to_owned())), r#"File("token.txt")"#),
+        ] {
+            assert_eq!(shown, expected);
+        }
     }
 }

@@ -127,7 +127,8 @@ pub struct PlanStatus {
     pub run: Option<RunId>,
     /// What it is doing.
     pub state: PlanState,
-    /// When it was started.
+    /// When it was started; RFC 3339 where it is serialized.
+    #[serde(serialize_with = "rfc3339")]
     pub started: Option<Moment>,
     /// Requests sent since it was started, retries and redirects included.
     pub requests: u64,
@@ -207,4 +208,8 @@ pub struct LimitReport {
     pub waited_seconds: f64,
     /// Answers that said we were over a limit (429 and its kin).
     pub refused: u64,
+}
+
+fn rfc3339<S: serde::Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
+    moment.map(Moment::to_rfc3339).serialize(serializer)
 }

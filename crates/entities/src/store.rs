@@ -145,6 +145,9 @@ pub struct Committed {
     pub children: Vec<(SpecIndex, u64)>,
     /// Rows written (new or changed or added).
     pub rows: u64,
+    /// Records that were not landed, because the run before landed them: an incremental append got
+    /// the records at its cursor again.
+    pub dropped: u64,
     /// Set when the store could not hold a record: the landing was written as this failure; no row
     /// and no child of it is there. Its follow-ups are opened all the same: they may be in flight
     /// already, and the pages behind are not the culprits.

@@ -204,7 +204,14 @@ fn resume(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<V
                 new.push(index);
             }
             Some((_, fingerprint)) if *fingerprint != spec.fingerprint => {
-                changed.push(format!("task `{}` changed", spec.name));
+                let again = match spec.parent() {
+                    Some(parent) if !is_appended_to(conn, request.plan, run, index)? => {
+                        format!(" (its parent `{}` starts over with it)", request.plan.spec(parent).name)
+                    }
+                    Some(_) => " (it starts over with the records that drove it so far)".to_owned(),
+                    None => String::new(),
+                };
+                changed.push(format!("task `{}` changed{again}", spec.name));
                 restarted.push(index);
             }
             Some(_) => {}
@@ -218,10 +225,14 @@ fn resume(conn: &Connection, request: &BeginRequest<'_>, run: RunId) -> Result<V
         return Err(StoreError::PlanChanged { plan: request.plan.name.clone(), run, changed }.into());
     }
     // A changed child may want other records, or other fields of them: what drove it so far says
-    // neither, so its parent lands again and drives it with every record.
+    // neither, so its parent lands again and drives it with every record. Not where earlier runs
+    // have appended to its table: what they landed would come a second time.
     for index in restarted.clone() {
         let spec = request.plan.spec(index);
         let Some(parent) = spec.parent() else { continue };
+        if is_appended_to(conn, request.plan, run, index)? {
+            continue;
+        }
         conn.execute(
             "UPDATE _sync_specs SET every = 1 WHERE run = ?1 AND name = ?2",
             params![run.0, spec.name],
@@ -321,6 +332,12 @@ fn made_again(conn: &Connection, run: RunId, number: i64) -> Result<HashSet<Stri
 fn needs_all(plan: &SyncPlan, index: SpecIndex) -> bool {
     plan.spec(index).mode == Mode::Replace
         || plan.children_of(index).into_iter().any(|child| needs_all(plan, child))
+}
+
+/// Whether other runs have appended to the spec's table.
+fn is_appended_to(conn: &Connection, plan: &SyncPlan, run: RunId, index: SpecIndex) -> Result<bool, Trouble> {
+    let spec = plan.spec(index);
+    Ok(spec.mode == Mode::Append && was_run(conn, plan, run, &spec.name)?)
 }
 
 /// Other runs have had its parent, but none had it as it is now: it is owed the records that its

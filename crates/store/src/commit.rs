@@ -126,14 +126,16 @@ impl<'a> Commit<'a> {
             }
         };
         let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
-        tasks::finish(self.conn, spec, landing, batch.rows, &ended)?;
+        let dropped = known.map_or(0, |known| known.iter().filter(|known| **known).count());
+        let landed = batch.rows - dropped;
+        tasks::finish(self.conn, spec, landing, landed, &ended)?;
         self.open_pages(landing)?;
         let children = self.open_children(landing, differs.as_deref())?;
         self.land_cursor(spec, landing, false)?;
         let tally = self.tally(spec, landing);
-        tally.records += i64::try_from(batch.rows).unwrap_or(i64::MAX);
+        tally.records += i64::try_from(landed).unwrap_or(i64::MAX);
         tally.skipped += i64::from(landing.skipped);
-        Ok(Committed { children, rows, failed: None })
+        Ok(Committed { children, rows, dropped: dropped as u64, failed: None })
     }
 
     fn open_pages(&self, landing: &Landing) -> Result<(), Trouble> {

@@ -217,6 +217,12 @@ impl SqliteReader {
         })
     }
 
+    /// The columns of a table as the ledger knows them: the field and the column it lands in. None if
+    /// no plan made the table.
+    pub fn columns(&self, table: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|conn| columns(conn, table))
+    }
+
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
         question(&self.conn).map_err(|trouble| trouble.named(&self.name, "read"))
     }
@@ -282,10 +288,7 @@ fn conditions(conn: &Connection, table: &str, key: &[String]) -> Result<Vec<(Str
         return Err(Trouble::Ledger(format!("it has no table `{table}` that a plan made")));
     };
     let fields: Vec<String> = serde_json::from_str(&fields)?;
-    let columns: Vec<(String, String)> = conn
-        .prepare("SELECT source, name FROM _sync_columns WHERE target = ?1 ORDER BY place")?
-        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    let columns = columns(conn, table)?;
     if !fields.is_empty()
         && key.len() == fields.len()
         && !key.iter().all(|value| named(&columns, value).is_some())
@@ -312,6 +315,13 @@ fn conditions(conn: &Connection, table: &str, key: &[String]) -> Result<Vec<(Str
             quoted_list(columns.iter().map(|(_, name)| name.as_str())),
         ))),
     }
+}
+
+fn columns(conn: &Connection, table: &str) -> Result<Vec<(String, String)>, Trouble> {
+    let mut statement =
+        conn.prepare("SELECT source, name FROM _sync_columns WHERE target = ?1 ORDER BY place")?;
+    let columns = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(columns.collect::<Result<_, _>>()?)
 }
 
 /// `column=value` of a column that exists.

@@ -44,6 +44,13 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Whether a program reads its stderr.
+    pub(crate) fn speaks_json(&self) -> bool {
+        matches!(self, Command::Run(args) if args.progress == ProgressKind::Json)
+    }
+}
+
 /// Run a plan: fetch what it asks for and land it in its store.
 ///
 /// An unfinished run (interrupted, killed, out of power) is resumed. Ctrl-C once lets the requests in

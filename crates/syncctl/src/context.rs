@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) program: String,
     /// The directory budgets are kept in; none: neither `XDG_STATE_HOME` nor `HOME` is known.
     pub(crate) state_dir: Option<PathBuf>,
+    /// What is said on stderr is one JSON object a line (`--progress json`).
+    pub(crate) json: bool,
     /// Colours on stderr.
     pub(crate) colour: bool,
     /// Colours on stdout.
@@ -36,18 +38,20 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads the surroundings of this process.
-    pub(crate) fn of_process() -> Context {
+    /// Reads the surroundings of this process. `json`: a program reads its stderr, so that there is
+    /// neither colour nor anybody to be asked.
+    pub(crate) fn of_process(json: bool) -> Context {
         let coloured =
             |is_terminal| colour(is_terminal, variable("NO_COLOR").as_deref(), variable("TERM").as_deref());
         let stderr_is_terminal = std::io::stderr().is_terminal();
         Context {
             program: program(),
             state_dir: state_dir(),
-            colour: coloured(stderr_is_terminal),
+            json,
+            colour: !json && coloured(stderr_is_terminal),
             stdout_colour: coloured(std::io::stdout().is_terminal()),
             stderr_is_terminal,
-            can_ask: stderr_is_terminal && std::io::stdin().is_terminal(),
+            can_ask: !json && stderr_is_terminal && std::io::stdin().is_terminal(),
             proxies: ProxySettings {
                 // Upper case would let a `Proxy:` header set it under CGI (CVE-2016-5385); curl refuses it, too.
                 http: variable("http_proxy").or_else(|| match variable("REQUEST_METHOD") {

@@ -53,6 +53,8 @@ pub(crate) struct Problem {
     pub(crate) exit: Exit,
     /// What happened; may have several lines, and is complete in itself (it names the thing).
     pub(crate) text: String,
+    /// The part of the plan it is about, to be shown as it is.
+    pub(crate) excerpt: Option<String>,
     /// Ways out, one line each.
     pub(crate) help: Vec<String>,
     /// `text` is shown as it is, without `error:` before it (diagnostics bring their own).
@@ -65,7 +67,7 @@ pub(crate) type Outcome = Result<Exit, Problem>;
 impl Problem {
     /// The plan or the arguments are wrong.
     pub(crate) fn wrong(text: impl Into<String>) -> Problem {
-        Problem { exit: Exit::Wrong, text: text.into(), help: Vec::new(), rendered: false }
+        Problem { exit: Exit::Wrong, text: text.into(), excerpt: None, help: Vec::new(), rendered: false }
     }
 
     /// It works, but the answer is no.

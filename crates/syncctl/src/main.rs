@@ -29,11 +29,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context::of_process();
+    let context = Context::of_process(cli.command.speaks_json());
     match commands::dispatch(cli.command, &context) {
         Ok(exit) => exit.into(),
         Err(problem) => {
-            terminal::complain(&problem, terminal::Paint(context.colour));
+            terminal::complain(&problem, &context);
             problem.exit.into()
         }
     }

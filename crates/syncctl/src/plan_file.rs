@@ -10,7 +10,7 @@ use plan::{Diagnostics, Loaded};
 
 use crate::context::Context;
 use crate::exit::Problem;
-use crate::terminal::{clean, to_stderr};
+use crate::terminal::{clean, say};
 
 /// A plan larger than this is a mistake (a dump, a binary), not a plan.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -51,7 +51,7 @@ pub(crate) fn load(
             let Loaded { plan, warnings } = loaded;
             if !warnings.is_empty() {
                 let warnings = Diagnostics { source: Arc::clone(&plan.source), list: warnings };
-                to_stderr(warnings.render(context.colour).trim_end());
+                say(warnings.render(context.colour).trim_end(), context);
             }
             Ok(plan)
         }

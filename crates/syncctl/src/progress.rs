@@ -39,7 +39,7 @@ pub(crate) fn choose(kind: ProgressKind, plan: &SyncPlan, context: &Context) -> 
         ProgressKind::Auto if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, limits, context)),
         ProgressKind::Bar if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, limits, context)),
         ProgressKind::Auto | ProgressKind::Bar | ProgressKind::Plain => Box::new(plain::Plain::new(limits)),
-        ProgressKind::Json => Box::new(json::Json::new()),
+        ProgressKind::Json => Box::new(json::Json::new(context)),
         ProgressKind::None => Box::new(Silence),
     }
 }

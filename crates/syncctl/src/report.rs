@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use engine::EngineError;
 use entities::{Failure, Mode, Place, PlanState, RunId, RunReport, Secrets, StoreTarget, SyncPlan, TaskSpec};
 use store::FailureRow;
 
+use crate::exit::Problem;
 use crate::terminal::{Paint, bytes, clean, count, counted, duration, shorten, table};
 
 /// A request that failed for good.
@@ -160,6 +162,16 @@ impl Shown<'_> {
         };
         self.plan.tasks.iter().filter(there).max_by_key(landed).filter(|spec| landed(spec) > 0)
     }
+}
+
+/// A problem with a plan that turned out to be wrong only as it began, with the part of it that is.
+pub(crate) fn problem_of(error: EngineError, plan: &SyncPlan, secrets: &Secrets, colour: bool) -> Problem {
+    let place = match &error {
+        EngineError::Plan(failure) => failure.place.filter(|place| place.line > 0),
+        _ => None,
+    };
+    let excerpt = Excerpt { plan, secrets, paint: Paint(colour) };
+    Problem { excerpt: place.map(|place| excerpt.snippet(place)), ..Problem::from(error) }
 }
 
 /// Failures in words, with the part of the plan that asked for each.

@@ -6,6 +6,10 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use entities::Moment;
+use serde_json::json;
+
+use crate::context::Context;
 use crate::exit::Problem;
 
 /// Writes results to stdout. A reader that has gone away (`| head`) ends the writing, not the command.
@@ -20,12 +24,41 @@ pub(crate) fn to_stderr(line: &str) {
     let _ = writeln!(out, "{line}");
 }
 
+/// Says on stderr what the command itself has to say.
+pub(crate) fn say(text: &str, context: &Context) {
+    if context.json {
+        to_stderr(&message(text, context.now()));
+    } else {
+        to_stderr(text);
+    }
+}
+
+/// A message as `--progress json` has it.
+pub(crate) fn message(text: &str, now: Moment) -> String {
+    json!({"event": "message", "text": text, "at": now.to_rfc3339()}).to_string()
+}
+
 /// Says on stderr why a command cannot go on, and the ways out.
-pub(crate) fn complain(problem: &Problem, paint: Paint) {
+pub(crate) fn complain(problem: &Problem, context: &Context) {
+    if context.json {
+        let object = json!({
+            "event": "error",
+            "text": problem.text.trim_end(),
+            "excerpt": problem.excerpt,
+            "help": problem.help,
+            "exit": problem.exit as u8,
+            "at": context.now().to_rfc3339(),
+        });
+        return to_stderr(&object.to_string());
+    }
+    let paint = Paint(context.colour);
     if problem.rendered {
         to_stderr(problem.text.trim_end());
     } else {
         to_stderr(&format!("{} {}", paint.red("error:"), clean_lines(&problem.text)));
+    }
+    if let Some(excerpt) = &problem.excerpt {
+        to_stderr(excerpt.trim_end());
     }
     for line in &problem.help {
         to_stderr(&format!("  {} {}", paint.bold("help:"), clean_lines(line)));

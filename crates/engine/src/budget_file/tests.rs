@@ -155,6 +155,57 @@ fn a_clock_set_back_holds_nothing_longer_than_a_window() {
 }
 
 #[test]
+fn a_closed_budget_stays_closed_beyond_the_process() {
+    let home = Home::new();
+    let mut file = home.open();
+    assert_eq!(file.closed_until("k", at(0)).unwrap(), None);
+    file.close("k", at(60), at(0)).unwrap();
+    // Never shortened, and prolonged by what is later.
+    file.close("k", at(30), at(1)).unwrap();
+    assert_eq!(file.closed_until("k", at(1)).unwrap(), Some(at(60)));
+    file.close("k", at(90), at(2)).unwrap();
+    file.close("other", at(10), at(2)).unwrap();
+    drop(file);
+
+    let mut file = home.open();
+    assert_eq!(file.closed_until("k", at(3)).unwrap(), Some(at(90)));
+    assert_eq!(file.closed_until("other", at(3)).unwrap(), Some(at(10)));
+    // However far ahead: what a server says is what holds.
+    let years = 20 * 365 * 86_400;
+    file.close("far", at(years), at(3)).unwrap();
+    assert_eq!(file.closed_until("far", at(years - 1)).unwrap(), Some(at(years)));
+    // What is past is dropped: when it is asked for, and when something else is written.
+    let rows = |file: &BudgetFile| -> i64 {
+        file.database.query_row("SELECT count(*) FROM closed", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(file.closed_until("k", at(90)).unwrap(), None);
+    assert_eq!(rows(&file), 2);
+    file.close("k", at(120), at(91)).unwrap();
+    assert_eq!(rows(&file), 2, "the other one is gone");
+}
+
+#[test]
+fn a_clock_set_back_closes_nothing_for_longer_than_was_asked() {
+    let home = Home::new();
+    let mut file = home.open();
+    file.close("k", at(100_060), at(100_000)).unwrap();
+    assert_eq!(file.closed_until("k", at(0)).unwrap(), Some(at(60)));
+    // It goes on from there, and does not begin anew each time.
+    assert_eq!(file.closed_until("k", at(50)).unwrap(), Some(at(60)));
+    assert_eq!(file.closed_until("k", at(60)).unwrap(), None);
+}
+
+#[test]
+fn budgets_of_before_closures_were_kept_still_open() {
+    let home = Home::new();
+    drop(home.open());
+    Connection::open(home.path()).unwrap().execute_batch("DROP TABLE closed").unwrap();
+    let mut file = home.open();
+    file.close("k", at(60), at(0)).unwrap();
+    assert_eq!(file.closed_until("k", at(0)).unwrap(), Some(at(60)));
+}
+
+#[test]
 fn fingerprints_tell_nothing_and_outlive_the_process() {
     let home = Home::new();
     let first = home.open();

@@ -15,6 +15,10 @@ pub(crate) struct BudgetKey(pub(crate) String);
 /// After this many refusals in a row the request that was refused fails.
 pub(crate) const MOST_REFUSALS: u32 = 10;
 
+/// A closure that is over sooner is not worth a write; nor is one that reaches no further than this
+/// beyond what is kept already (many requests in flight are refused at once).
+const WORTH_KEEPING: Duration = Duration::from_secs(1);
+
 /// All budgets.
 #[derive(Default)]
 pub(crate) struct Budgets {
@@ -36,12 +40,19 @@ pub(crate) struct Account {
     waited: Vec<Duration>,
     waiting: Option<(usize, Moment)>,
     blocked: Option<usize>,
+    /// Until when the budgets' file knows it to be closed.
+    kept_closed: Option<Moment>,
 }
 
 impl Budgets {
     /// Finds or makes the budget of a key and adds limits to it; where plans disagree the tightest
-    /// holds, because all do.
-    pub(crate) fn enlist(&mut self, key: &BudgetKey, limits: &[Limit]) -> usize {
+    /// holds, because all do. `closed_until` is what the budgets' file knows.
+    pub(crate) fn enlist(
+        &mut self,
+        key: &BudgetKey,
+        limits: &[Limit],
+        closed_until: Option<Moment>,
+    ) -> usize {
         let index = *self.by_key.entry(key.clone()).or_insert_with(|| {
             self.all.push(Account {
                 key: key.clone(),
@@ -52,6 +63,7 @@ impl Budgets {
                 waited: Vec::new(),
                 waiting: None,
                 blocked: None,
+                kept_closed: None,
             });
             self.all.len() - 1
         });
@@ -60,6 +72,10 @@ impl Budgets {
             account.budget.add(TokenWindow::new(limit.clone()));
         }
         account.waited.resize(account.budget.windows().len(), Duration::ZERO);
+        if let Some(until) = closed_until {
+            account.budget.close_until(until);
+            account.kept_closed = account.kept_closed.max(Some(until));
+        }
         index
     }
 
@@ -120,6 +136,24 @@ impl Budgets {
         account.budget.close_until(until);
         account.episode = account.episode.max(until);
         Refusal { how_long, new, in_a_row: account.refusals_in_a_row }
+    }
+
+    /// The server named a time before which nobody should ask again, with a failure that is none of
+    /// a limit.
+    pub(crate) fn close(&mut self, index: usize, until: Moment) {
+        self.all[index].budget.close_until(until);
+    }
+
+    /// Has closures remembered that outlast a restart: once for each, not for its echoes.
+    pub(crate) fn keep_closures(&mut self, actions: &mut Vec<Action>, now: Moment) {
+        for account in &mut self.all {
+            let Some(until) = account.budget.closed_until(now) else { continue };
+            let kept = account.kept_closed.unwrap_or(now).max(now);
+            if until.since(kept) > WORTH_KEEPING {
+                account.kept_closed = Some(until);
+                actions.push(Action::Close { key: account.key.0.clone(), until });
+            }
+        }
     }
 
     /// Asks for leases wherever tokens run low.

@@ -75,6 +75,8 @@ pub(crate) enum Action {
     },
     /// Lease tokens.
     Lease { budget: usize, window: usize, key: String, limit: Limit, want: u32 },
+    /// Remember beyond this process that a server closed a budget.
+    Close { key: String, until: Moment },
     /// Tell the subscribers.
     Emit(EngineEvent),
     /// A run has ended.

@@ -132,7 +132,8 @@ impl Core {
         self.write_landing(slot, flight, landing);
     }
 
-    /// A transient failure: tried again later, unless the attempts are used up.
+    /// A transient failure: tried again later, unless the attempts are used up. If the server says
+    /// when, everyone on the budget waits until then.
     #[expect(clippy::too_many_arguments, reason = "one outcome with all that came with it")]
     fn retry(
         &mut self,
@@ -144,6 +145,10 @@ impl Core {
         after: Option<Duration>,
         now: Moment,
     ) {
+        if let Some(after) = after {
+            // It is the server that needs the time, whoever asks; the last attempt tells it, too.
+            self.budgets.close(flight.budget, now + after);
+        }
         let policy = job.context.plan.endpoints[flight.endpoint].retry;
         if job.attempt >= policy.attempts {
             if policy.attempts > 1 {

@@ -28,6 +28,8 @@ pub(crate) struct StartedSpec {
     pub(crate) feed: Feed,
     pub(crate) budget: BudgetKey,
     pub(crate) limits: Vec<Limit>,
+    /// A server closed the budget in an earlier run, or to another process.
+    pub(crate) closed_until: Option<Moment>,
 }
 
 /// One plan's run.

@@ -49,6 +49,8 @@ struct World {
     events: Vec<EngineEvent>,
     report: Option<RunReport>,
     loads: Vec<SpecIndex>,
+    /// Closures to be remembered beyond the process.
+    closures: Vec<Moment>,
     plan: Arc<SyncPlan>,
 }
 
@@ -73,6 +75,7 @@ impl World {
             events: Vec::new(),
             report: None,
             loads: Vec::new(),
+            closures: Vec::new(),
             plan: Arc::clone(&plan),
         };
         let run = started(&plan, STORE, now, progress);
@@ -104,6 +107,7 @@ impl World {
                 match action {
                     Action::Assign { job, .. } => self.jobs.push(*job),
                     Action::Write { entry, .. } => self.entries.push_back(entry),
+                    Action::Close { until, .. } => self.closures.push(until),
                     Action::Load { spec, .. } => self.loads.push(spec),
                     Action::Lease { budget, window, want, .. } => {
                         let granted = LeaseGranted { tokens: want, held: Vec::new(), retry_at: None };

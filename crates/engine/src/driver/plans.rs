@@ -280,7 +280,7 @@ impl Driver {
         }
     }
 
-    fn prepare(&self, slot: PlanSlot, store: StoreSlot, begun: Begun) -> Result<StartedRun, EngineError> {
+    fn prepare(&mut self, slot: PlanSlot, store: StoreSlot, begun: Begun) -> Result<StartedRun, EngineError> {
         let Some(plan) = self.plans.get(&slot) else { return Err(EngineError::Closed) };
         let context = Arc::new(RunContext {
             run: begun.run,
@@ -294,12 +294,22 @@ impl Driver {
             // Kept in memory only, so any hash will do.
             None => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(credential.as_bytes())),
         };
-        let specs = begun
+        let mut specs = begun
             .specs
             .into_iter()
             .map(|progress| start_spec(&context, progress, &fingerprint))
             .collect::<Result<Vec<_>, _>>()
             .map_err(EngineError::Plan)?;
+        if let Some(file) = &mut self.budgets {
+            let now = (self.config.clock)();
+            for spec in &mut specs {
+                let closed = file.closed_until(&spec.budget.0, now);
+                spec.closed_until = closed.map_err(|error| EngineError::Budgets {
+                    path: file.path().display().to_string(),
+                    why: error.to_string(),
+                })?;
+            }
+        }
         self.config.factory.prepare(&context).map_err(EngineError::Plan)?;
         Ok(StartedRun { context, store, next_task: begun.next_task, wait: plan.options.wait, specs })
     }

@@ -37,6 +37,10 @@ fn answers_while_a_run_writes() {
         assert!(error.contains(table), "{error}");
     }
 
+    let columns: Vec<_> = reader.columns("t").unwrap().into_iter().map(|(_, column)| column).collect();
+    assert_eq!(columns, ["id", "v"]);
+    assert!(reader.columns("nope").unwrap().is_empty());
+
     let failures = reader.failures(run.0, 10).unwrap();
     assert_eq!((failures.len(), failures[0].request.id), (1, failed));
     assert_eq!(failures[0].failure["message"], json!("404 Not Found"));

@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use engine::{Forecast, TaskForecast};
-use entities::{Limits, SecretSource, StoreTarget, SyncPlan};
+use entities::{Limits, SecretSource, Secrets, StoreTarget, SyncPlan};
 use serde_json::{Value, json};
 
 use crate::cli::{ExplainArgs, OutputKind};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::plan_file;
+use crate::report;
 use crate::terminal::{Paint, clean, count, counted, duration, table, to_stdout};
 
 pub(super) fn explain(args: &ExplainArgs, context: &Context) -> Outcome {
     let plan = plan_file::load(&args.plan, &args.set, context)?;
-    let forecast = engine::forecast(&plan, context.now())?;
+    let forecast = engine::forecast(&plan, context.now())
+        .map_err(|error| report::problem_of(error, &plan, &Secrets::default(), context.colour))?;
     match args.output {
         OutputKind::Human => to_stdout(&human(&plan, &forecast, Paint(context.stdout_colour))),
         OutputKind::Json => to_stdout(&format!("{:#}\n", object(&plan, &forecast))),

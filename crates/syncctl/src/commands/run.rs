@@ -19,7 +19,7 @@ use crate::plan_file;
 use crate::progress::{self, Progress};
 use crate::report::{self, FailedRequest};
 use crate::signals::Interrupts;
-use crate::terminal::{clean, to_stderr, to_stdout};
+use crate::terminal::{clean, complain, say, to_stderr, to_stdout};
 
 /// After the second Ctrl-C the process is gone within about a second, whatever hangs.
 const ABORT_WITHIN: Duration = Duration::from_millis(500);
@@ -105,7 +105,7 @@ async fn watched(args: &RunArgs, plan: &SyncPlan, secrets: Secrets, context: &Co
         };
         to_stdout(&shown.text());
     }
-    say_how_to_go_on(&report, &resume_with);
+    say_how_to_go_on(&report, &resume_with, context);
     if args.output == OutputKind::Json
         && let Ok(object) = serde_json::to_string(&report)
     {
@@ -140,25 +140,12 @@ async fn start(
             Err(error) => error,
         };
         if !matches!(error, EngineError::Store(StoreError::PlanChanged { .. })) || !context.can_ask {
-            return Err(with_place(error, plan));
+            return Err(report::problem_of(error, plan, secrets, context.colour));
         }
         to_stderr(&clean(&error.to_string()));
         resume = ask().await?.ok_or_else(|| Problem::from(error))?;
         engine.remove_plan(&name).await?;
     }
-}
-
-/// A plan that turns out to be wrong only now is wrong somewhere.
-fn with_place(error: EngineError, plan: &SyncPlan) -> Problem {
-    let place = match &error {
-        EngineError::Plan(failure) => failure.place,
-        _ => None,
-    };
-    let mut problem = Problem::from(error);
-    if let Some(place) = place {
-        problem.text = format!("{}: {}", plan.source.locate(place), problem.text);
-    }
-    problem
 }
 
 /// Resume, fresh, or none: quit.
@@ -242,18 +229,19 @@ async fn watch(
 }
 
 /// On stderr: how to go on, if there is something to go on with.
-fn say_how_to_go_on(report: &RunReport, resume_with: &str) {
+fn say_how_to_go_on(report: &RunReport, resume_with: &str, context: &Context) {
     match Exit::of(report.state) {
-        Exit::Interrupted => to_stderr(&format!("interrupted; resume it with {resume_with}")),
+        Exit::Interrupted => say(&format!("interrupted; resume it with {resume_with}"), context),
         Exit::LongWait => {
             let when = report.resumes_at.as_deref().map(|at| format!(", after {at}")).unwrap_or_default();
             let why = report.reason.as_deref().unwrap_or("a limit asks for a longer wait than --wait allows");
-            to_stderr(&format!("{}; resume it with {resume_with}{when}", clean(why)));
+            say(&format!("{}; resume it with {resume_with}{when}", clean(why)), context);
         }
         Exit::Broken => {
             let why = report.reason.as_deref().unwrap_or("the store or the system failed");
-            to_stderr(&format!("error: {}", clean(why)));
-            to_stderr(&format!("  help: nothing that had landed is lost; resume it with {resume_with}"));
+            let problem = Problem { exit: Exit::Broken, ..Problem::wrong(clean(why)) };
+            let help = format!("nothing that had landed is lost; resume it with {resume_with}");
+            complain(&problem.help(help), context);
         }
         Exit::Complete | Exit::No | Exit::Wrong => {}
     }

@@ -1,6 +1,6 @@
 //! `syncctl trace`: which request produced a row.
 
-use entities::{SyncPlan, TaskSpec};
+use entities::{StoreError, SyncPlan, TaskSpec};
 use serde_json::{Value, json};
 use store::{RequestRow, TracedRow};
 
@@ -22,9 +22,20 @@ pub(super) fn trace(args: &TraceArgs, context: &Context) -> Outcome {
     };
     check_key(spec, &key)?;
     compose::store_exists(&plan, &format!("{} run {path}", context.program))?;
-    let traced = compose::reader(&plan)?.trace(&spec.table, &key).map_err(|error| {
+    let reader = compose::reader(&plan)?;
+    let unread = |error: StoreError| {
         Problem::from(error).help(format!("what has landed: {} status {path}", context.program))
-    })?;
+    };
+    let columns = reader.columns(&spec.table).map_err(unread)?;
+    let stray = stray_column(spec, &columns, &key);
+    // As many values as the key has columns may be just those, with a `=` in them.
+    if let Some(name) = stray.filter(|_| key.len() != spec.key.len()) {
+        return Err(no_column(spec, &columns, name));
+    }
+    let traced = reader.trace(&spec.table, &key).map_err(unread)?;
+    if let Some(name) = stray.filter(|_| traced.is_empty()) {
+        return Err(no_column(spec, &columns, name));
+    }
     if traced.is_empty() {
         let text = format!("table {} holds no row of {}", spec.table, key.join(", "));
         return Err(Problem::no(text).help(match args.task_id {
@@ -79,6 +90,29 @@ fn check_key(spec: &TaskSpec, key: &[String]) -> Result<(), Problem> {
         ))
     };
     Err(problem.help("any column will do as COLUMN=VALUE; --task-id N finds the rows of a request"))
+}
+
+/// The first name of `column=value` that is no column of the table; none as long as the table has
+/// no rows, and so no columns.
+fn stray_column<'k>(spec: &TaskSpec, columns: &[(String, String)], key: &'k [String]) -> Option<&'k str> {
+    let known = |name: &str| {
+        name == "_task"
+            || spec.key.iter().any(|field| field == name)
+            || columns.iter().any(|(field, column)| field == name || column == name)
+    };
+    if columns.is_empty() || !key.iter().all(|value| value.contains('=')) {
+        return None;
+    }
+    key.iter().filter_map(|value| value.split_once('=')).map(|(name, _)| name).find(|name| !known(name))
+}
+
+fn no_column(spec: &TaskSpec, columns: &[(String, String)], name: &str) -> Problem {
+    let problem = Problem::wrong(format!("table {} has no column `{name}`", spec.table));
+    let names = || columns.iter().map(|(_, column)| column.as_str());
+    match plan_file::nearest(name, names()) {
+        Some(like) => problem.help(format!("did you mean `{like}`?")),
+        None => problem.help(format!("it has {}", names().collect::<Vec<_>>().join(", "))),
+    }
 }
 
 fn human(traced: &TracedRow, plan: &SyncPlan, paint: Paint) -> String {

@@ -1,5 +1,6 @@
 //! `--progress json`: one JSON object per line on stderr, for each event and once a second.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{EngineEvent, Moment, PlanStatus};
@@ -7,13 +8,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Progress;
-use crate::terminal::to_stderr;
+use crate::context::Context;
+use crate::terminal::{message, to_stderr};
 
-pub(super) struct Json {}
+pub(super) struct Json {
+    clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+}
 
 impl Json {
-    pub(super) fn new() -> Json {
-        Json {}
+    pub(super) fn new(context: &Context) -> Json {
+        Json { clock: Arc::clone(&context.clock) }
     }
 }
 
@@ -31,7 +35,7 @@ impl Progress for Json {
     }
 
     fn say(&mut self, line: &str) {
-        to_stderr(&json!({"event": "message", "text": line}).to_string());
+        to_stderr(&message(line, (self.clock)()));
     }
 
     fn finish(&mut self, _now: Moment) {}

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::{Place, finished};
+use crate::servers::Practice;
 
 /// Nobody listens on port 1; 12 requests fail at once.
 const REFUSED: &str = r#"
@@ -86,6 +87,42 @@ fn a_wait_longer_than_allowed_ends_with_3_and_can_be_resumed() {
     let again = place.call(&["run", plan, "--wait", "5s", "--output", "json"]).exits(3);
     assert_eq!(again.last_object()["requests"], 0);
     place.call(&["status", plan]).exits(0).says("paused").says("It goes on with");
+}
+
+/// The server refuses the sixth request for three seconds; the plan knows of no limit.
+const REFUSING: &str = r#"
+[plan]
+name = "refusing"
+[endpoints.api]
+base_url = "URL"
+limits = []
+concurrency = 1
+[tasks.issues]
+get = "/by-page-bare/{{ n }}"
+query = { per_page = 1 }
+foreach = { n = { from = 1, to = 10 } }
+key = ["id"]
+"#;
+
+#[test]
+fn a_server_that_asked_to_wait_is_left_alone_after_a_restart_too() {
+    let (place, practice) = (Place::new(), Practice::start());
+    let url = practice.url("tracker;records=10;limit=5%2F2s;window=sliding;retry_after=3");
+    let plan = place.write("refusing.toml", &REFUSING.replace("URL", &url));
+    place.call(&["run", plan, "--wait", "1s"]).exits(3).complains("resume it with");
+    assert_eq!((practice.log().len(), practice.answers(429)), (6, 1));
+    // Still longer than allowed: it ends at once, and sends nothing.
+    let again = place.call(&["run", plan, "--wait", "100ms", "--output", "json"]).exits(3).last_object();
+    assert_eq!((&again["state"], &again["requests"]), (&"waiting".into(), &0.into()));
+    assert!(again["resumes_at"].is_string(), "{again}");
+    assert_eq!(practice.log().len(), 6);
+    // Allowed: it waits for the rest of the three seconds, and goes on.
+    place.call(&["run", plan]).exits(0);
+    assert_eq!(place.select("refusing.db", "select count(distinct id) from issues"), 10);
+    let log = practice.log();
+    assert_eq!((log.len(), log[5].status), (11, 429));
+    let waited = log[6].at - log[5].at;
+    assert!(waited >= std::time::Duration::from_secs(3), "{waited:?}");
 }
 
 #[test]

@@ -129,3 +129,88 @@ foreach = { n = { from = 1, to = 10 } }
     world.pass(Duration::from_millis(900));
     assert!(world.jobs.len() <= 5, "{} requests of one limit of 5", world.jobs.len());
 }
+
+#[test]
+fn a_failure_that_says_when_to_come_back_stops_everyone_and_costs_an_attempt() {
+    let mut world = World::new(TEN, 64);
+    let after = Some(Duration::from_secs(5));
+    let failed = world.answer(Outcome::Retry { failure: transient(), after });
+    assert_eq!(world.jobs.len(), 3, "nothing new is sent");
+    while !world.jobs.is_empty() {
+        world.answer(page(1, Next::End));
+    }
+    world.pass(Duration::from_millis(4_999));
+    assert!(world.jobs.is_empty());
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.jobs.len(), 4);
+    let again = world.jobs.iter().find(|job| job.task.id == failed.id).unwrap();
+    assert_eq!(again.attempt, 2);
+
+    // Without a time it is nobody else's business.
+    let mut world = World::new(TEN, 64);
+    world.answer(Outcome::Retry { failure: transient(), after: None });
+    assert_eq!(world.jobs.len(), 4);
+}
+
+#[test]
+fn the_last_attempt_stops_the_others_too() {
+    let once = TEN.replace("concurrency = 4", "concurrency = 1\nretry = { attempts = 1 }");
+    let mut world = World::new(&once, 64);
+    world.answer(Outcome::Retry { failure: transient(), after: Some(Duration::from_secs(5)) });
+    assert!(world.last_landing().result.is_err());
+    assert!(world.jobs.is_empty());
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.jobs.len(), 1);
+}
+
+#[test]
+fn a_closure_is_remembered_once_and_not_for_its_echoes() {
+    let mut world = World::new(TEN, 64);
+    let wait = |seconds| Outcome::Wait { failure: limited(), how_long: Some(Duration::from_secs(seconds)) };
+    let begin = world.now;
+    world.answer(wait(1));
+    assert!(world.closures.is_empty(), "too short to be worth a write");
+    world.answer(wait(30));
+    world.pass(Duration::from_millis(200));
+    world.answer(wait(30));
+    assert_eq!(world.closures, [begin + Duration::from_secs(30)]);
+    // One that asks for much more is no echo.
+    world.answer(wait(300));
+    assert_eq!(world.closures[1..], [world.now + Duration::from_secs(300)]);
+    // The next episode.
+    world.pass(Duration::from_secs(301));
+    world.answer(Outcome::Retry { failure: transient(), after: Some(Duration::from_secs(60)) });
+    assert_eq!(world.closures[2..], [world.now + Duration::from_secs(60)]);
+}
+
+#[test]
+fn what_was_closed_before_the_run_is_closed_to_it() {
+    let mut world = World::new(ONE, 4);
+    world.answer(page(1, Next::End));
+    for _ in 0..3 {
+        world.commit();
+    }
+    assert_eq!(world.report.take().unwrap().state, PlanState::Complete);
+    let until = world.now + Duration::from_secs(60);
+    let plan = Arc::clone(&world.plan);
+    let begin = |world: &mut World, slot, wait| {
+        let mut run = started(&plan, STORE, world.now, |_| {});
+        run.specs[0].closed_until = Some(until);
+        run.wait = wait;
+        world.tell(Event::Begun { slot, run: Box::new(run) });
+    };
+    // Longer than allowed: paused at once, with nothing sent.
+    begin(&mut world, PlanSlot(2), Duration::from_secs(59));
+    assert!(world.jobs.is_empty());
+    world.commit();
+    let report = world.report.take().unwrap();
+    assert_eq!((report.state, report.requests), (PlanState::Waiting, 0));
+    assert_eq!(report.resumes_at, Some(until.to_rfc3339()));
+    // Else it waits until then.
+    begin(&mut world, PlanSlot(3), Duration::from_secs(60));
+    world.pass(Duration::from_millis(59_999));
+    assert!(world.jobs.is_empty() && world.report.is_none());
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.jobs.len(), 1);
+    assert!(world.closures.is_empty(), "it is known already");
+}
