@@ -112,7 +112,7 @@ impl Core {
             Event::Pause { slot } => self.pause(slot),
             Event::Resume { slot } => self.resume(slot),
             Event::Drain { slot } => self.drain(slot),
-            Event::Cancel { slot } => self.cancel(slot, now),
+            Event::Cancel { slot } => self.cancel(slot),
             Event::Forget { slot } => self.forget(slot),
         }
     }

@@ -147,13 +147,12 @@ impl Core {
 
     /// Stops at once: what is in flight is aborted, what has been handed to the store commits, and
     /// `EndRun` behind it is the barrier after which nothing lands.
-    pub(super) fn cancel(&mut self, slot: PlanSlot, now: Moment) {
+    pub(super) fn cancel(&mut self, slot: PlanSlot) {
         let Some(run) = self.runs.get_mut(&slot) else { return };
         if !matches!(run.state, PlanState::Running | PlanState::Paused | PlanState::Draining) {
             return;
         }
         run.state = PlanState::Interrupted;
-        let _ = now;
         self.actions.push(Action::Abort { slot });
     }
 
