@@ -86,7 +86,7 @@ pub enum Outcome {
     Retry {
         /// Why.
         failure: Failure,
-        /// Not before this long from now, if the answer says so.
+        /// Not before this long from now, if the answer says so; until then nobody on the budget sends.
         after: Option<Duration>,
     },
     /// A limit: nobody on the budget sends until then. Uses up no attempt.

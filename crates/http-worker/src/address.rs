@@ -92,6 +92,19 @@ impl Address {
     }
 }
 
+/// How many segments of a path are `.` or `..`, percent-encoded or not, the way a URL parser sees them:
+/// it takes them out, and the segment before a `..` along.
+pub(crate) fn dot_segments(path: &str) -> usize {
+    if !path.contains(['.', '%']) {
+        return 0;
+    }
+    let is_dots = |segment: &str| {
+        // "%2e%2E" at most.
+        segment.len() <= 6 && matches!(segment.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..")
+    };
+    path.split('/').filter(|segment| is_dots(segment)).count()
+}
+
 /// `market/v1?records=2000&errors=5` → `ORIGIN/market;records=2000;errors=5/v1`: options are part of
 /// the path, so that every request below it carries them.
 fn sandbox_url(rest: &str, origin: &str) -> String {
@@ -193,6 +206,30 @@ mod tests {
             if let Ok(text) = joined {
                 assert!(same_origin(&Url::parse(&text).unwrap(), &address.url), "{base} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn dot_segments_are_those_that_a_url_parser_takes_out() {
+        for (path, expected) in [
+            ("", 0),
+            ("/a/b", 0),
+            ("/a.b/..c/c../...", 0),
+            ("/.", 1),
+            ("/a/../b/..", 2),
+            ("..", 1),
+            ("/%2e%2E/x", 1),
+            ("/.%2e/%2E/x", 2),
+            ("/%252e%252e/x", 0),
+            // What is escaped by `encode_path` is no separator.
+            ("/a\\..\\b", 0),
+            ("/..?x", 0),
+        ] {
+            assert_eq!(dot_segments(path), expected, "{path}");
+            let mut encoded = "http://h/base".to_owned();
+            encode_path(&format!("/{path}").replace("//", "/"), &mut encoded);
+            let parsed = Url::parse(&encoded).unwrap();
+            assert_eq!(parsed.as_str() != encoded, expected > 0, "{encoded} {parsed}");
         }
     }
 

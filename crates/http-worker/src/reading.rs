@@ -150,7 +150,7 @@ impl Reader {
         };
         let mut children = Vec::new();
         for offspring in &self.offspring {
-            offspring.bear(&records, &task.bindings.0, globals, view, &mut children)?;
+            offspring.bear(&records, &task.bindings.0, view, &mut children)?;
         }
         Ok(Landed { received: decoded.received, records, next, children, cursor, skipped: false })
     }

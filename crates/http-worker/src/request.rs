@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 use url::Url;
 
-use crate::address::{Address, encode_query, push_pair};
+use crate::address::{Address, dot_segments, encode_query, push_pair};
 use crate::auth::{Credential, Scheme};
 use crate::client::RequestBody;
 use crate::template::{Data, Text, wrong};
@@ -49,6 +49,8 @@ pub(crate) struct CompiledRequest {
 pub(crate) struct PathTemplates {
     pub(crate) path: Text,
     pub(crate) query: Option<Text>,
+    /// Segments `.` and `..` that the plan itself has written.
+    pub(crate) dots: usize,
 }
 
 /// One parameter of the query.
@@ -128,7 +130,13 @@ impl CompiledRequest {
 
     /// The URL of the spec's own path and query.
     fn url(&self, scope: &Scope<'_>, paged: Option<&Value>) -> Result<Url, Failure> {
-        let mut text = self.address.join(&self.path.path.render(scope)?, self.path.path.at())?;
+        let path = self.path.path.render(scope)?;
+        if dot_segments(&path) > self.path.dots {
+            let message = "a value makes a `.` or `..` of a part of the path, which would lead elsewhere";
+            return Err(wrong(message, self.path.path.at())
+                .help("leave such values out with `where`, or send them in `query`"));
+        }
+        let mut text = self.address.join(&path, self.path.path.at())?;
         let mut pairs = Pairs::new(&mut text);
         if let Some(query) = &self.path.query {
             encode_query(&query.render(scope)?, pairs.next());
@@ -271,9 +279,27 @@ pub(crate) fn compile_path(spec: &TaskSpec, run: &Scope<'_>) -> Result<PathTempl
         && let (Ok(path), Ok(query)) =
             (Text::compile(&part(&source[..mark]), run), Text::compile(&part(&source[mark + 1..]), run))
     {
-        return Ok(PathTemplates { path, query: Some(query) });
+        return Ok(PathTemplates { path, query: Some(query), dots: written_dots(&source[..mark]) });
     }
-    Ok(PathTemplates { path: Text::compile(&spec.path, run)?, query: None })
+    Ok(PathTemplates { path: Text::compile(&spec.path, run)?, query: None, dots: written_dots(source) })
+}
+
+/// The dot segments that are in a path's source as they are, whatever its templates render.
+fn written_dots(source: &str) -> usize {
+    if source.contains("{%") || source.contains("{#") {
+        // Some of what is written may not be rendered.
+        return 0;
+    }
+    let mut outside = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, expression)) = rest.split_once("{{") {
+        // A segment that an expression has part in is none that is written.
+        outside.push_str(before);
+        outside.push('x');
+        rest = expression.split_once("}}").map_or("", |(_, behind)| behind);
+    }
+    outside.push_str(rest);
+    dot_segments(&outside)
 }
 
 /// The first `?` that stands outside of `{{ … }}` and `{% … %}`.
@@ -333,6 +359,22 @@ mod tests {
             let mut texts = Vec::new();
             each_text(&serde_json::from_str(value).unwrap(), |text| texts.push(text.to_owned()));
             assert_eq!(texts, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn dots_of_the_plan() {
+        for (source, expected) in [
+            ("/a/../b", 1),
+            ("/{{ x }}/../y", 1),
+            ("/{{ x }}/y", 0),
+            ("/.{{ x }}", 0),
+            ("/{{ a }}.{{ b }}/x", 0),
+            ("/{{ '/../' }}/x", 0),
+            ("/{% if a %}/../{% endif %}{{ a }}", 0),
+            ("/{# /../ #}{{ a }}", 0),
+        ] {
+            assert_eq!(written_dots(source), expected, "{source}");
         }
     }
 

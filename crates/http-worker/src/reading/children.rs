@@ -10,7 +10,7 @@ use entities::{
     Auth, Bindings, Body, Child, Failure, FailureClass, FailureKind, JqText, KeyPlace, Over, Paginate,
     PaginateBy, RecordBatch, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate,
 };
-use expr::{CompiledValue, ExprError, Globals, Scope, Template};
+use expr::{CompiledValue, ExprError, Template};
 use serde_json::{Map, Value};
 
 use super::cells::{record_of, value_of};
@@ -21,15 +21,9 @@ use super::view::View;
 pub(super) struct Offspring {
     spec: SpecIndex,
     filter: Option<Program>,
-    /// Its `foreach` names in their order; exactly one is the record.
-    names: Vec<(String, Bound)>,
+    /// The name of the record in its `foreach`: the only one it has.
+    name: String,
     needed: Needed,
-}
-
-enum Bound {
-    Record,
-    List(CompiledValue),
-    Range { from: i64, to: i64, step: i64 },
 }
 
 /// What of a record a child is bound to.
@@ -49,30 +43,16 @@ impl Offspring {
         let parents: Vec<&str> =
             plan.spec(parent).foreach.iter().map(|foreach| foreach.name.as_str()).collect();
         let spec = plan.spec(index);
-        let mut filter = None;
-        let mut names = Vec::new();
-        let mut record = "";
-        for foreach in &spec.foreach {
-            let bound = match &foreach.over {
-                Over::Records { filter: text, .. } => {
-                    filter = Program::compile_some("where", text.as_ref(), &parents)?;
-                    record = &foreach.name;
-                    Bound::Record
-                }
-                Over::List(template) => {
-                    Bound::List(CompiledValue::compile(template).map_err(|(e, at)| expression(&e).at(at))?)
-                }
-                Over::Range { from, to, step } => Bound::Range { from: *from, to: *to, step: *step },
-                Over::Windows { .. } => {
-                    let message = "windows within records are not built yet".to_owned();
-                    return Err(Failure::new(FailureClass::Permanent, FailureKind::Expression, message)
-                        .at(foreach.at));
-                }
-            };
-            names.push((foreach.name.clone(), bound));
-        }
-        let needed = needed(plan, index, record, &plan.spec(parent).key)?;
-        Ok(Offspring { spec: index, filter, names, needed })
+        let [foreach] = spec.foreach.as_slice() else {
+            return Err(not_alone(spec));
+        };
+        let Over::Records { filter, .. } = &foreach.over else {
+            return Err(not_alone(spec));
+        };
+        let filter = Program::compile_some("where", filter.as_ref(), &parents)?;
+        let name = foreach.name.clone();
+        let needed = needed(plan, index, &name, &plan.spec(parent).key)?;
+        Ok(Offspring { spec: index, filter, name, needed })
     }
 
     /// Appends the children that the records drive.
@@ -80,7 +60,6 @@ impl Offspring {
         &self,
         batch: &RecordBatch,
         parent: &Map<String, Value>,
-        globals: &Globals,
         view: &View<'_>,
         children: &mut Vec<Child>,
     ) -> Result<(), Failure> {
@@ -103,51 +82,19 @@ impl Offspring {
             // A `foreach` name of the parent beats a field.
             record.extend(parent.iter().map(|(name, value)| (name.clone(), value.clone())));
             let row = u32::try_from(row).unwrap_or(u32::MAX);
-            for bindings in self.product(record, globals)? {
-                children.push(Child { spec: self.spec, row, bindings: Bindings(Arc::new(bindings)) });
-            }
+            let bindings = Map::from_iter([(self.name.clone(), Value::Object(record))]);
+            children.push(Child { spec: self.spec, row, bindings: Bindings(Arc::new(bindings)) });
         }
         Ok(())
     }
-
-    /// The record with every combination of the other names, the first outermost.
-    fn product(
-        &self,
-        record: Map<String, Value>,
-        globals: &Globals,
-    ) -> Result<Vec<Map<String, Value>>, Failure> {
-        let mut combinations = vec![Map::new()];
-        for (name, bound) in &self.names {
-            let values = match bound {
-                Bound::Record => vec![Value::Object(record.clone())],
-                Bound::Range { from, to, step } => range(*from, *to, *step).map(Value::from).collect(),
-                Bound::List(list) => {
-                    let scope =
-                        Scope { globals, bindings: &Map::new(), cursor: None, record: None, page: None };
-                    match list.value(&scope).map_err(|e| expression(&e))? {
-                        Value::Array(elements) => elements,
-                        other => vec![other],
-                    }
-                }
-            };
-            combinations = combinations
-                .iter()
-                .flat_map(|combination| {
-                    values.iter().map(|value| {
-                        let mut longer = combination.clone();
-                        longer.insert(name.clone(), value.clone());
-                        longer
-                    })
-                })
-                .collect();
-        }
-        Ok(combinations)
-    }
 }
 
-fn range(from: i64, to: i64, step: i64) -> impl Iterator<Item = i64> {
-    let within = move |n: &i64| if step > 0 { *n <= to } else { *n >= to };
-    std::iter::successors(Some(from), move |n| n.checked_add(step).filter(|_| step != 0)).take_while(within)
+/// The plan crate refuses it; a plan that comes from elsewhere must not run short.
+fn not_alone(spec: &TaskSpec) -> Failure {
+    let message = "the product of another task's records and other names is not built yet";
+    Failure::new(FailureClass::Permanent, FailureKind::Expression, message)
+        .help("keep the `task` name alone in this foreach")
+        .at(spec.at)
 }
 
 /// What the spec's templates and programs read of the binding `record`, and the parent's `key`.

@@ -9,10 +9,19 @@ use entities::Moment;
 use http::HeaderMap;
 use jiff::fmt::strtime::BrokenDownTime;
 
-/// How long `Retry-After` asks to wait: delta-seconds, or a date by the server's own clock.
+/// No server asks to come back in thirty years.
+const DECADES: Duration = Duration::from_secs(1_000_000_000);
+
+/// How long `Retry-After` asks to wait: delta-seconds, or a date by the server's own clock. A number
+/// that would be decades is a date too: some servers send the epoch, as they do in `X-RateLimit-Reset`.
 pub(super) fn retry_after(headers: &HeaderMap, received: Moment) -> Option<Duration> {
     let value = text(headers, "retry-after")?;
-    seconds(value).or_else(|| Some(http_date(value)?.since(server_now(headers, received))))
+    let now = server_now(headers, received);
+    match seconds(value) {
+        Some(wait) if wait >= DECADES => epoch(wait.as_secs_f64(), now),
+        Some(wait) => Some(wait),
+        None => Some(http_date(value)?.since(now)),
+    }
 }
 
 /// How long until the limit is renewed, as the answer tells it.
@@ -22,14 +31,13 @@ pub(super) fn reset(headers: &HeaderMap, received: Moment) -> Option<Duration> {
     let Some(value) = value else { return seconds(parameter(headers, "t")?) };
     let number: f64 = value.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
     let now = server_now(headers, received);
-    // By magnitude: milliseconds of the epoch, seconds of the epoch, seconds from now.
-    if number >= 1e11 {
-        Some(Moment::from_millis(number as i64).since(now))
-    } else if number >= 1e8 {
-        Some(Moment::from_millis((number * 1000.0) as i64).since(now))
-    } else {
-        seconds(value)
-    }
+    if number >= 1e8 { epoch(number, now) } else { seconds(value) }
+}
+
+/// Until a number of the epoch: milliseconds or seconds, by magnitude.
+fn epoch(number: f64, now: Moment) -> Option<Duration> {
+    let millis = if number >= 1e11 { number } else { number * 1000.0 };
+    Some(Moment::from_millis(millis as i64).since(now))
 }
 
 /// Whether the answer says that nothing is left.
@@ -114,6 +122,11 @@ mod tests {
                 ],
                 Some(60.0),
             ),
+            (
+                vec![("retry-after", "784111837"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                Some(784_111_837.0),
+            ),
+            (vec![("retry-after", "1763800060"), ("date", "Sat, 22 Nov 2025 08:26:40 GMT")], Some(60.0)),
             (vec![("retry-after", "-5")], None),
             (vec![("retry-after", "soon")], None),
             (vec![("retry-after", "inf")], None),

@@ -236,3 +236,37 @@ async fn connections_are_kept() {
     }
     assert_eq!(server.requests().len(), 20);
 }
+
+/// Whatever a record's field is called: no request leaves the path that the plan names.
+#[tokio::test]
+async fn values_do_not_climb_out_of_the_path() {
+    for (path, value, expected) in [
+        ("/v1/{{ x }}/items", "..", None),
+        ("/v1/{{ x }}", ".", None),
+        ("/v1/{{ x }}/items", "a/../../admin", None),
+        ("/v1/{{ x }}/items", "%2e%2E", None),
+        ("/v1/.{{ x }}/items", ".", None),
+        ("/v1/{{ x }}", "https://a.example/..", None),
+        ("/v1/{{ x }}/items", "..a", Some("/v1/..a/items")),
+        ("/v1/{{ x }}/items", "a.b", Some("/v1/a.b/items")),
+        ("/v1/{{ x }}/items", "..\\..", Some("/v1/..%5C../items")),
+        // What the plan itself writes is its own business.
+        ("/v1/../v2/{{ x }}", "a", Some("/v2/a")),
+    ] {
+        let server = Server::empty();
+        let case = Case::get(&server.origin, path, |case| case.bindings = json!({ "x": value }));
+        let execution = case.run().await.expect("it compiles");
+        let requests = server.requests();
+        match expected {
+            Some(expected) => assert!(requests[0].starts_with(&format!("GET {expected} ")), "{requests:?}"),
+            None => {
+                assert_eq!(requests.len(), 0, "{path} {value}: {requests:?}");
+                let entities::Outcome::Failed(failure) = execution.outcome else {
+                    panic!("{path} {value}: {:?}", execution.outcome)
+                };
+                assert_eq!(failure.kind, entities::FailureKind::Expression);
+                assert!(failure.message.contains("`..`") && failure.help.is_some(), "{failure:?}");
+            }
+        }
+    }
+}

@@ -109,10 +109,11 @@ fn stray_column<'k>(spec: &TaskSpec, columns: &[(String, String)], key: &'k [Str
 fn no_column(spec: &TaskSpec, columns: &[(String, String)], name: &str) -> Problem {
     let problem = Problem::wrong(format!("table {} has no column `{name}`", spec.table));
     let names = || columns.iter().map(|(_, column)| column.as_str());
-    match plan_file::nearest(name, names()) {
+    let problem = match plan_file::nearest(name, names()) {
         Some(like) => problem.help(format!("did you mean `{like}`?")),
-        None => problem.help(format!("it has {}", names().collect::<Vec<_>>().join(", "))),
-    }
+        None => problem,
+    };
+    problem.help(format!("it has {}", names().collect::<Vec<_>>().join(", ")))
 }
 
 fn human(traced: &TracedRow, plan: &SyncPlan, paint: Paint) -> String {

@@ -79,7 +79,26 @@ fn completions_and_the_manual_are_there() {
         place.call(&["completions", shell]).exits(0).says("full-refresh");
     }
     let manual = place.call(&["man"]).exits(0);
-    for text in [".TH syncctl 1", ".SH SYNCCTL RUN", "full\\-refresh", ".SS EXAMPLES", "Exit codes:"] {
+    for text in
+        [".TH syncctl 1", ".SH SYNCCTL RUN", "full\\-refresh", ".SS EXAMPLES", ".SH EXIT STATUS\n.nf\n"]
+    {
         assert!(manual.stdout.contains(text), "no {text:?} in\n{}", manual.stdout);
+    }
+    // Columns stay columns: filling is off around them.
+    let lines: Vec<&str> = manual.stdout.lines().collect();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.ends_with(" EXAMPLES")) {
+        assert_eq!(lines[at + 1], ".nf", "{}", lines[at]);
+    }
+    assert!(lines.contains(&"  130  interrupted; resumable"), "{}", manual.stdout);
+    // All that the command reads is told.
+    let context = include_str!("../../src/context.rs");
+    let read: Vec<&str> = context
+        .split('"')
+        .filter(|word| word.contains(['_', 'M']) && word.chars().all(|c| c.is_ascii_alphabetic() || c == '_'))
+        .filter(|word| *word != "SYNCCTL_TEST_TORN")
+        .collect();
+    assert!(read.contains(&"XDG_STATE_HOME") && read.contains(&"https_proxy"), "{read:?}");
+    for name in read.into_iter().chain([".SH ENVIRONMENT", ".SH FILES", "budgets.db", "PLAN.db"]) {
+        assert!(manual.stdout.contains(name), "no {name:?} in\n{}", manual.stdout);
     }
 }

@@ -126,6 +126,73 @@ fn a_server_that_asked_to_wait_is_left_alone_after_a_restart_too() {
 }
 
 #[test]
+fn a_plan_that_turns_out_to_be_wrong_as_it_begins_is_shown_where() {
+    let place = Place::new();
+    let bearer = "auth = { bearer = \"{{ secrets.token }}\" }";
+    let text = REFUSED.replace("query = { token = \"{{ secrets.token }}\" }", bearer);
+    let plan = place.write("refused.toml", &text);
+    let with = |arguments: &[&str], token: &str| {
+        let mut command = place.command(arguments);
+        command.env("REFUSED_TOKEN", token);
+        finished(command).exits(2)
+    };
+    let called = with(&["run", plan], "S3CR3T\ncanary");
+    let called =
+        called.complains("error: expression: ").complains("line end").complains("--> refused.toml:8:19");
+    let called = called.complains("8 | auth = { bearer = \"{{ secrets.token }}\" }\n").complains(&format!(
+        "{}{}\n  help: ",
+        " ".repeat(18),
+        "^".repeat(21)
+    ));
+    assert!(!called.stderr.contains("S3CR3T"), "{}", called.stderr);
+    // The same for programs.
+    let messages = with(&["run", plan, "--progress", "json"], "S3CR3T\ncanary").messages();
+    let error = messages.last().unwrap();
+    assert_eq!((&error["event"], &error["exit"]), (&"error".into(), &2.into()), "{error}");
+    assert!(error["excerpt"].as_str().unwrap().contains("--> refused.toml:8:19"), "{error}");
+    assert!(error["help"][0].is_string() && error["at"].is_string(), "{error}");
+}
+
+/// A program that reads stderr finds JSON there whatever happens.
+#[test]
+fn progress_for_programs_is_json_to_the_last_line() {
+    let place = Place::new();
+    let plan = place.write("quota.toml", QUOTA);
+    let json = ["--progress", "json"];
+    let called = place.call(&[&["run", plan, "--wait", "5s"], &json[..]].concat()).exits(3);
+    let messages = called.messages();
+    let last = messages.last().unwrap();
+    assert_eq!(last["event"], "message");
+    assert!(last["text"].as_str().unwrap().contains("resume it with"), "{last}");
+    // Moments are told in one way.
+    let is_moment = |value: &Value| {
+        value.as_str().is_some_and(|text| text.len() == 24 && text.starts_with("20") && text.ends_with('Z'))
+    };
+    let status = messages.iter().find(|message| message["event"] == "status").unwrap();
+    assert!(is_moment(&status["started"]) && is_moment(&status["at"]), "{status}");
+    assert!(messages.iter().all(|message| is_moment(&message["at"])), "{messages:?}");
+
+    // Errors: of a plan, of a name, of the system.
+    let broken = place.write("broken.toml", "[plan]\nname = 1\n");
+    // It is warned of, too.
+    let text = QUOTA.replace("quota", "literal").replace("[tasks.", "[secrets]\nx = \"abcdef\"\n[tasks.");
+    let token = place.write("literal.toml", &text);
+    std::fs::create_dir(place.path().join("literal.db")).unwrap();
+    for (arguments, code) in [
+        (vec!["run", broken], 2),
+        (vec!["run", "missing.toml"], 2),
+        (vec!["run", plan, "nope"], 2),
+        (vec!["run", token], 4),
+    ] {
+        let called = place.call(&[&arguments[..], &json[..]].concat()).exits(code);
+        let messages = called.messages();
+        let last = messages.last().unwrap();
+        assert_eq!((&last["event"], &last["exit"]), (&"error".into(), &code.into()), "{last}");
+        assert!(!called.stderr.contains("\\u001b"), "{}", called.stderr);
+    }
+}
+
+#[test]
 fn a_store_that_cannot_be_opened_ends_with_4() {
     let place = Place::new();
     let plan = place.write("quota.toml", QUOTA);

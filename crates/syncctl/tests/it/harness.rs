@@ -105,6 +105,13 @@ impl Called {
         self
     }
 
+    /// Every line of stderr, as JSON.
+    #[track_caller]
+    pub(crate) fn messages(&self) -> Vec<Value> {
+        let parsed = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        self.stderr.lines().map(parsed).collect()
+    }
+
     /// The last line of stdout, as JSON.
     #[track_caller]
     pub(crate) fn last_object(&self) -> Value {

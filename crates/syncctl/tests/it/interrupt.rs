@@ -42,6 +42,7 @@ fn once_drains_and_the_run_can_be_resumed() {
     let called =
         called.exits(130).complains("draining").complains("resume it with").complains("numbered.toml");
     assert_eq!(called.last_object()["state"], "interrupted");
+    assert!(called.messages().len() > 3, "every line is JSON: {}", called.stderr);
     let landed = place.select("numbered.db", "select count(*) from numbered");
     assert!((1..60).contains(&landed), "{landed}");
     place.call(&["status", plan]).exits(0).says("interrupted");

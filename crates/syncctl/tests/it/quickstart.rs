@@ -69,6 +69,14 @@ fn it_lands_every_row_twice_the_same_and_can_be_looked_at() {
     assert_eq!(traced["task"], "issues");
     place.call(&["trace", &plan, "isues", "17"]).exits(2).complains("did you mean `issues`?");
     place.call(&["trace", &plan, "issues", "999999"]).exits(1);
+    place
+        .call(&["trace", &plan, "issues", "titel=x"])
+        .exits(2)
+        .complains("no column `titel`")
+        .complains("`title`?");
+    let stray = place.call(&["trace", &plan, "bars", "nocol=2"]).exits(2);
+    stray.complains("table bars has no column `nocol`").complains("it has ");
+    place.call(&["trace", &plan, "issues", "title=such as there is none"]).exits(1).complains("holds no row");
     place.call(&["trace", &plan, "bars", "000001.SZ"]).exits(2).complains("2 key columns: symbol, date");
 }
 
