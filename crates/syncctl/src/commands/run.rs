@@ -40,6 +40,8 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Outcome {
     outcome
 }
 
+/// One thread: waking another for each request costs more than it brings. What takes long (reading a
+/// large answer, landing) has threads of its own.
 fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
