@@ -19,7 +19,7 @@ mod status;
 #[cfg(test)]
 mod scenarios;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use entities::{Committed, Entry, Moment, SpecIndex, Task, TaskId};
@@ -36,16 +36,17 @@ const MOST_LANDINGS: usize = 512;
 /// … or this many bytes of records.
 const MOST_BYTES: usize = 32 << 20;
 
-/// The engine's state.
+/// The engine's state. Its maps hold a handful each, and are asked for every request: a tree is cheaper than a
+/// hash there.
 pub(crate) struct Core {
     runs: BTreeMap<PlanSlot, PlanRun>,
     /// Which spec of which run a lane belongs to.
-    lanes: HashMap<LaneId, (PlanSlot, SpecIndex)>,
+    lanes: BTreeMap<LaneId, (PlanSlot, SpecIndex)>,
     /// Finds the run of a finished job by its context.
-    contexts: HashMap<usize, PlanSlot>,
+    contexts: BTreeMap<usize, PlanSlot>,
     manager: TaskManager,
     budgets: Budgets,
-    stores: HashMap<StoreSlot, Uncommitted>,
+    stores: BTreeMap<StoreSlot, Uncommitted>,
     actions: Vec<Action>,
     /// When the next thing may happen by itself.
     wake: Option<Moment>,
@@ -84,11 +85,11 @@ impl Core {
     pub(crate) fn new() -> Self {
         Core {
             runs: BTreeMap::new(),
-            lanes: HashMap::new(),
-            contexts: HashMap::new(),
+            lanes: BTreeMap::new(),
+            contexts: BTreeMap::new(),
             manager: TaskManager::new(TaskId(1)),
             budgets: Budgets::default(),
-            stores: HashMap::new(),
+            stores: BTreeMap::new(),
             actions: Vec::new(),
             wake: None,
         }
@@ -98,7 +99,7 @@ impl Core {
     pub(crate) fn on_event(&mut self, event: Event, now: Moment) {
         match event {
             Event::Begun { slot, run } => self.begun(slot, *run, now),
-            Event::Finished(done) => self.finished(*done, now),
+            Event::Finished(done) => self.finished(done, now),
             Event::Aborted { slot, jobs } => {
                 for job in jobs {
                     self.land_flight(slot, job.task.id, now);
@@ -258,7 +259,7 @@ impl Core {
     }
 
     /// Whether a store has more to write than it should.
-    fn is_behind(stores: &HashMap<StoreSlot, Uncommitted>, store: StoreSlot) -> bool {
+    fn is_behind(stores: &BTreeMap<StoreSlot, Uncommitted>, store: StoreSlot) -> bool {
         stores.get(&store).is_some_and(|u| u.landings >= MOST_LANDINGS || u.bytes >= MOST_BYTES)
     }
 

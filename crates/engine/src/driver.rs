@@ -173,9 +173,9 @@ impl Driver {
                 }
                 done = self.supervisor.next() => {
                     let now = self.now();
-                    self.core.on_event(Event::Finished(Box::new(done)), now);
+                    self.core.on_event(Event::Finished(done), now);
                     while let Some(done) = self.supervisor.try_next() {
-                        self.core.on_event(Event::Finished(Box::new(done)), now);
+                        self.core.on_event(Event::Finished(done), now);
                     }
                 }
                 () = tokio::time::sleep(sleep), if wake.is_some() => {}
@@ -212,7 +212,7 @@ impl Driver {
     fn act(&mut self, action: Action, now: Moment) {
         match action {
             Action::Assign { job, total } => {
-                if let Err(job) = self.supervisor.assign(*job, now, total) {
+                if let Err(job) = self.supervisor.assign(job, now, total) {
                     // Cannot happen: the core knows how many are idle. The task is not lost: it is
                     // open in the ledger or below no watermark, and the next run takes it up.
                     tracing::error!(task = %job.task.id, "no idle worker for an assigned task");

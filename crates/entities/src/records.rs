@@ -33,8 +33,8 @@ pub enum Cell {
 /// Records of one answer. Row-major: row `r` is `cells[r * columns.len() ..][.. columns.len()]`.
 #[derive(Clone, Debug, Default)]
 pub struct RecordBatch {
-    /// Column names, unique, in the order they were first seen.
-    pub columns: Vec<Arc<str>>,
+    /// Column names, unique, in the order they were first seen. Pages that look alike share them.
+    pub columns: Arc<Vec<Arc<str>>>,
     /// Number of records.
     pub rows: usize,
     /// `rows * columns.len()` cells.

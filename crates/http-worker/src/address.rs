@@ -1,8 +1,10 @@
 //! From `base_url` and a path to the URL of a request, which never leaves the origin of `base_url`.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use entities::{Failure, Place};
+use http::Uri;
+use http::uri::{Parts, PathAndQuery};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
@@ -17,8 +19,12 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub(crate) struct Address {
     /// Scheme, host, port and path.
     pub(crate) url: Url,
+    /// The same, as requests have it.
+    pub(crate) uri: Uri,
     /// The same as text, without a slash at its end.
     base: String,
+    /// How many bytes of that are scheme, host and port.
+    origin: usize,
     /// As people wrote it: `sandbox://market` instead of the port of today.
     pub(crate) shown: String,
     /// It is the practice API inside this process.
@@ -54,7 +60,29 @@ impl Address {
                 .help("move parameters to `query` of the endpoint"));
         }
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Address { url, base, shown, sandbox })
+        let uri = Uri::try_from(url.as_str())
+            .map_err(|error| wrong(format!("`base_url` is not a URL: {error}"), at))?;
+        let origin = url[..url::Position::BeforePath].len();
+        Ok(Address { url, uri, base, origin, shown, sandbox })
+    }
+
+    /// The URI of a text that [`join`](Self::join) began. It holds whatever a template rendered, and
+    /// still does not leave the origin.
+    pub(crate) fn request(&self, text: &str, at: Place) -> Result<Uri, Failure> {
+        let wrong_url = |error: &dyn Display| wrong(format!("the request's URL: {error}"), at);
+        if text.strip_prefix(&self.base).is_some_and(is_settled) {
+            let mut parts = Parts::default();
+            parts.scheme = self.uri.scheme().cloned();
+            parts.authority = self.uri.authority().cloned();
+            let path = PathAndQuery::try_from(&text[self.origin..]).map_err(|error| wrong_url(&error))?;
+            parts.path_and_query = Some(path);
+            return Uri::from_parts(parts).map_err(|error| wrong_url(&error));
+        }
+        let url = Url::parse(text).map_err(|error| wrong_url(&error))?;
+        if !same_origin(&url, &self.url) {
+            return Err(wrong("the path leads to another origin", at));
+        }
+        Uri::try_from(url.as_str()).map_err(|error| wrong_url(&error))
     }
 
     /// The URL text of a path below the base, without a query. An absolute URL is taken if it has
@@ -105,6 +133,14 @@ pub(crate) fn dot_segments(path: &str) -> usize {
     path.split('/').filter(|segment| is_dots(segment)).count()
 }
 
+/// Whether a parser would leave a path and query behind a base as they are: no dot segments, nothing that
+/// it would encode. Most are so, and the parser costs more than the rest of a request's making.
+fn is_settled(rest: &str) -> bool {
+    rest.starts_with('/')
+        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/?&=%-._~:;,+@!$()*".contains(&byte))
+        && !["/.", "%2e", "%2E"].iter().any(|dots| rest.contains(dots))
+}
+
 /// `market/v1?records=2000&errors=5` → `ORIGIN/market;records=2000;errors=5/v1`: options are part of
 /// the path, so that every request below it carries them.
 fn sandbox_url(rest: &str, origin: &str) -> String {
@@ -127,6 +163,12 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme()
         && a.host_str() == b.host_str()
         && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// The URL of a request.
+pub(crate) fn url_of(request: &Uri) -> Result<Url, Failure> {
+    Url::parse(&request.to_string())
+        .map_err(|error| wrong(format!("the request's URL: {error}"), Place::default()))
 }
 
 /// `https://host:port`, for people.
@@ -205,7 +247,35 @@ mod tests {
             assert_eq!(joined.as_deref().ok(), expected, "{base} {path}");
             if let Ok(text) = joined {
                 assert!(same_origin(&Url::parse(&text).unwrap(), &address.url), "{base} {path}");
+                assert!(address.request(&text, Place::default()).is_ok(), "{base} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn requests_are_what_a_parser_makes_of_them() {
+        let address = Address::parse("https://a.example/v1", None, Place::default()).unwrap();
+        for (behind, settled) in [
+            ("/x/600519.SH?a=%20b&c=1,2", true),
+            ("//b.example/x", true),
+            ("/x?y=/z?", true),
+            ("", false),
+            ("/..", false),
+            ("/../..//b.example", false),
+            ("/x/./y", false),
+            ("/%2e%2E/y", false),
+            ("/x?a='b'", false),
+            ("?a=1", false),
+            ("x/y", false),
+        ] {
+            let text = format!("https://a.example/v1{behind}");
+            assert_eq!(is_settled(behind), settled, "{behind}");
+            let request = address.request(&text, Place::default()).unwrap();
+            assert_eq!(request.to_string(), Url::parse(&text).unwrap().as_str(), "{behind}");
+            assert_eq!(url_of(&request).unwrap().as_str(), request.to_string(), "{behind}");
+        }
+        for text in ["https://a.example.evil/v1", "https://a.example@evil/v1", "http://a.example/v1"] {
+            assert!(address.request(text, Place::default()).is_err(), "{text}");
         }
     }
 

@@ -4,8 +4,7 @@
 
 use bytes::Bytes;
 use entities::Moment;
-use http::HeaderMap;
-use url::Url;
+use http::{HeaderMap, Uri};
 
 /// One complete answer to one request.
 #[derive(Clone, Debug)]
@@ -17,7 +16,7 @@ pub(crate) struct Answer {
     /// The whole body, decompressed.
     pub(crate) body: Bytes,
     /// The URL of the request, with secrets in it: never shown, never stored.
-    pub(crate) url: Url,
+    pub(crate) url: Uri,
     /// When the answer's head came.
     pub(crate) received: Moment,
 }

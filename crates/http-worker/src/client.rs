@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -114,7 +114,8 @@ fn pooled(connector: Connector) -> Client {
 #[derive(Clone)]
 pub(crate) struct Connector {
     within: Duration,
-    inner: HttpsConnector<Route>,
+    /// Shared: the pool clones its connector for every request, whether it needs a connection or not.
+    inner: Arc<HttpsConnector<Route>>,
 }
 
 impl Connector {
@@ -135,7 +136,7 @@ impl Connector {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Route::new(proxies, tcp, to_proxy));
-        Connector { within, inner }
+        Connector { within, inner: Arc::new(inner) }
     }
 }
 
@@ -144,12 +145,13 @@ impl Service<Uri> for Connector {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // No connector below has back-pressure: all are always ready.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let connecting = self.inner.call(url);
+        let connecting = HttpsConnector::clone(&self.inner).call(url);
         let within = self.within;
         Box::pin(async move {
             match tokio::time::timeout(within, connecting).await {

@@ -5,8 +5,10 @@ use entities::{
     Endpoint, Failure, FailureClass, FailureKind, RunContext, SpecIndex, TaskSpec, TimeOuts, ValueTemplate,
 };
 use expr::{Globals, Scope};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Map;
 
 use crate::address::{Address, push_pair};
@@ -73,14 +75,13 @@ fn compile_spec(
     let run = Scope { globals, bindings: &nothing, cursor: None, record: None, page: None };
     let base = Text::compile(&endpoint.base_url, &run)?;
     let address = Address::parse(&base.render(&run)?, around.sandbox_origin, base.at())?;
-    let uri = Uri::try_from(address.url.as_str())
-        .map_err(|error| wrong(format!("`base_url` is not a URL: {error}"), base.at()))?;
-    let client = around.clients.client(&uri, endpoint.timeout.connect, address.sandbox).map_err(|why| {
-        Failure::new(FailureClass::Permanent, FailureKind::Tls, format!("no TLS on this machine: {why}"))
-    })?;
+    let client =
+        around.clients.client(&address.uri, endpoint.timeout.connect, address.sandbox).map_err(|why| {
+            Failure::new(FailureClass::Permanent, FailureKind::Tls, format!("no TLS on this machine: {why}"))
+        })?;
     let mut request = compile_request(spec, endpoint, address, around, &run)?;
     if !request.address.sandbox
-        && let Some(value) = around.clients.proxies().authorization(&uri)
+        && let Some(value) = around.clients.proxies().authorization(&request.address.uri)
     {
         request.headers.insert(http::header::PROXY_AUTHORIZATION, value);
     }
@@ -143,10 +144,11 @@ fn compile_request(
         Some(cursor) => Some(Data::compile(&ValueTemplate::Text(cursor.start.clone()), cursor.at, run)?),
         None => None,
     };
+    let headers = defaults(&address, around.user_agent, &body)?;
     let mut request = CompiledRequest {
         address,
         method: spec.method,
-        headers: defaults(around.user_agent, &body)?,
+        headers,
         path,
         query,
         rendered: Vec::new(),
@@ -167,8 +169,12 @@ fn compile_request(
     Ok(request)
 }
 
-fn defaults(user_agent: &str, body: &CompiledBody) -> Result<HeaderMap, Failure> {
+fn defaults(address: &Address, user_agent: &str, body: &CompiledBody) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::with_capacity(8);
+    // The client would render it anew for each request. HTTP/2, which has `:authority` instead, comes with TLS only.
+    if let (Some("http"), Some(host)) = (address.uri.scheme_str(), address.uri.authority()) {
+        headers.insert(HOST, header_value(&HOST, host.as_str(), false, entities::Place::default())?);
+    }
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
     headers.insert(USER_AGENT, header_value(&USER_AGENT, user_agent, false, entities::Place::default())?);

@@ -20,6 +20,8 @@ mod cursor;
 
 mod retry_after;
 
+use std::sync::Mutex;
+
 use entities::{
     CursorSpec, Failure, FailureKind, Job, Landed, Next, Outcome, RecordBatch, SpecIndex, SyncPlan,
 };
@@ -66,6 +68,7 @@ impl Reader {
             columns: Program::compile_some("columns", reading.columns.as_ref(), &names)?,
             map: Program::compile_some("map", reading.map.as_ref(), &names)?,
             filter: Program::compile_some("where", reading.filter.as_ref(), &names)?,
+            before: Mutex::default(),
         };
         let strands = endpoint.concurrency.saturating_mul(2);
         let stops = rules.iter().any(Rule::stops);

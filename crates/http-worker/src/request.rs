@@ -12,7 +12,6 @@ use expr::{Globals, Scope};
 use http::header::{CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
-use url::Url;
 
 use crate::address::{Address, dot_segments, encode_query, push_pair};
 use crate::auth::{Credential, Scheme};
@@ -66,7 +65,7 @@ pub(crate) struct QueryPart {
 pub(crate) struct Built {
     pub(crate) request: Request<RequestBody>,
     /// Its URL, with secrets in it.
-    pub(crate) url: Url,
+    pub(crate) url: Uri,
 }
 
 impl CompiledRequest {
@@ -96,7 +95,7 @@ impl CompiledRequest {
             self.body.build(self, &scope, paged.as_ref())?
         };
         let method = if get { Method::GET } else { http_method(self.method) };
-        let request = assemble(method, &url, headers, body, job).map_err(|why| wrong(why, self.at))?;
+        let request = assemble(method, url.clone(), headers, body, job);
         Ok(Built { request, url })
     }
 
@@ -129,7 +128,7 @@ impl CompiledRequest {
     }
 
     /// The URL of the spec's own path and query.
-    fn url(&self, scope: &Scope<'_>, paged: Option<&Value>) -> Result<Url, Failure> {
+    fn url(&self, scope: &Scope<'_>, paged: Option<&Value>) -> Result<Uri, Failure> {
         let path = self.path.path.render(scope)?;
         if dot_segments(&path) > self.path.dots {
             let message = "a value makes a `.` or `..` of a part of the path, which would lead elsewhere";
@@ -155,17 +154,11 @@ impl CompiledRequest {
         if let Some(Credential::Query(name, key)) = &self.credential {
             push_pair(pairs.next(), name, &key.render(scope)?);
         }
-        let url = Url::parse(&text)
-            .map_err(|error| wrong(format!("the request's URL: {error}"), self.path.path.at()))?;
-        // The text was put together behind the origin; this holds whatever a template rendered.
-        if !crate::address::same_origin(&url, &self.address.url) {
-            return Err(wrong("the path leads to another origin", self.path.path.at()));
-        }
-        Ok(url)
+        self.address.request(&text, self.path.path.at())
     }
 
     /// A URL that an answer gave: whole as it is, but for a key that goes into every query.
-    fn elsewhere(&self, text: &str, scope: &Scope<'_>) -> Result<Url, Failure> {
+    fn elsewhere(&self, text: &str, scope: &Scope<'_>) -> Result<Uri, Failure> {
         let mut url = self.address.resolve(text).ok_or_else(|| {
             Failure::new(
                 entities::FailureClass::Permanent,
@@ -184,7 +177,7 @@ impl CompiledRequest {
             push_pair(&mut query, name, &key.render(scope)?);
             url.set_query(Some(&query));
         }
-        Ok(url)
+        Uri::try_from(url.as_str()).map_err(|error| wrong(format!("the request's URL: {error}"), self.at))
     }
 }
 
@@ -326,18 +319,16 @@ fn http_method(method: entities::Method) -> Method {
 
 fn assemble(
     method: Method,
-    url: &Url,
+    url: Uri,
     headers: HeaderMap,
     body: Option<Bytes>,
     job: &Job,
-) -> Result<Request<RequestBody>, String> {
-    let uri =
-        Uri::try_from(url.as_str().to_owned()).map_err(|error| format!("the request's URL: {error}"))?;
+) -> Request<RequestBody> {
     let mut request = Request::new(RequestBody::new(body, job.phase.clone()));
     *request.method_mut() = method;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = url;
     *request.headers_mut() = headers;
-    Ok(request)
+    request
 }
 
 #[cfg(test)]

@@ -9,11 +9,10 @@ use entities::{
     Execution, Failure, FailureClass, FailureKind, Job, Moment, Next, Outcome, Phase, RunContext, Worker,
     WorkerFactory, WorkerId,
 };
-use http::Response;
+use http::{Response, Uri};
 use hyper::body::Incoming;
-use url::Url;
 
-use crate::address::origin;
+use crate::address::{origin, url_of};
 use crate::answer::Answer;
 use crate::body::{self, BodyError, Collected};
 use crate::client::{Clients, SetUpError};
@@ -206,7 +205,7 @@ impl Exchange<'_> {
             }
             Ok(Err(error)) => network_error::no_answer(
                 &error,
-                &origin(&built.url),
+                &origin(&self.spec.request.address.url),
                 &self.spec.endpoint,
                 &self.spec.timeouts,
             ),
@@ -219,7 +218,7 @@ impl Exchange<'_> {
     async fn receive(
         &self,
         response: Response<Incoming>,
-        url: Url,
+        url: Uri,
         patience: &mut Patience<'_>,
         sent: Moment,
         answered: Moment,
@@ -275,13 +274,21 @@ impl Exchange<'_> {
         &self,
         status: u16,
         headers: &http::HeaderMap,
-        url: &Url,
+        url: &Uri,
     ) -> Option<Result<entities::Hop, Failure>> {
+        if !(300..400).contains(&status) {
+            return None;
+        }
         if self.spec.ruled.iter().any(|(low, high)| (*low..=*high).contains(&status)) {
             return None;
         }
         let task = self.job.context.plan.spec(self.job.task.spec);
-        redirect::hop(status, headers, url, task.method, self.job.hop.as_ref(), task.redirects)
+        match url_of(url) {
+            Ok(url) => {
+                redirect::hop(status, headers, &url, task.method, self.job.hop.as_ref(), task.redirects)
+            }
+            Err(failure) => Some(Err(failure)),
+        }
     }
 
     /// Why an answer cannot be read. An error page that is too large still says what its status says.

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 use crate::begin::{ActiveRun, ActiveSpec};
 use crate::landing::{self, Written};
 use crate::modes::replace;
+use crate::statements::Statements;
 use crate::tables::Tables;
 use crate::tasks::{self, Ended};
 use crate::trouble::{Trouble, words};
@@ -32,7 +33,8 @@ pub(crate) fn commit(
     entries: &[Entry],
     care: Care,
 ) -> Result<Vec<Committed>, Trouble> {
-    let mut commit = Commit { conn, tables, runs, tallies: BTreeMap::new() };
+    let statements = Statements::new(conn);
+    let mut commit = Commit { conn, tables, runs, statements, tallies: BTreeMap::new() };
     let mut committed = Vec::with_capacity(entries.len());
     for entry in entries {
         committed.push(match entry {
@@ -55,6 +57,7 @@ struct Commit<'a> {
     conn: &'a Connection,
     tables: &'a mut Tables,
     runs: &'a HashMap<RunId, ActiveRun>,
+    statements: Statements<'a>,
     tallies: BTreeMap<(RunId, i64), Tally>,
 }
 
@@ -117,8 +120,15 @@ impl<'a> Commit<'a> {
             }
             _ => None,
         };
-        let written =
-            landing::write(self.conn, self.tables, spec, batch, landing.task.id, drives, known.as_deref())?;
+        let written = landing::write(
+            &mut self.statements,
+            self.tables,
+            spec,
+            batch,
+            landing.task.id,
+            drives,
+            known.as_deref(),
+        )?;
         let (rows, differs) = match written {
             Written::Rows { rows, differs } => (rows, differs),
             Written::Refused(failure) => {
@@ -128,7 +138,7 @@ impl<'a> Commit<'a> {
         let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
         let dropped = known.map_or(0, |known| known.iter().filter(|known| **known).count());
         let landed = batch.rows - dropped;
-        tasks::finish(self.conn, spec, landing, landed, &ended)?;
+        tasks::finish(&mut self.statements, spec, landing, landed, &ended)?;
         self.open_pages(landing)?;
         let children = self.open_children(landing, differs.as_deref())?;
         self.land_cursor(spec, landing, false)?;
@@ -155,7 +165,7 @@ impl<'a> Commit<'a> {
         failure: &Failure,
         turned: Option<Failure>,
     ) -> Result<Committed, Trouble> {
-        tasks::finish(self.conn, spec, landing, 0, &Ended::Failed(failure))?;
+        tasks::finish(&mut self.statements, spec, landing, 0, &Ended::Failed(failure))?;
         self.open_pages(landing)?;
         self.land_cursor(spec, landing, true)?;
         self.tally(spec, landing).failed += 1;

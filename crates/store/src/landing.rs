@@ -1,10 +1,10 @@
 //! Records into their table, by mode.
 
 use entities::{Failure, FailureClass, FailureKind, Mode, RecordBatch, TaskId};
-use rusqlite::Connection;
 
 use crate::begin::ActiveSpec;
 use crate::modes::merge;
+use crate::statements::Statements;
 use crate::tables::{Tables, stage_of};
 use crate::trouble::Trouble;
 
@@ -27,7 +27,7 @@ pub(crate) enum Written {
 /// Writes a batch. `drives`: it has children, so which records differ matters. `known`: which records
 /// an append table holds already.
 pub(crate) fn write(
-    conn: &Connection,
+    statements: &mut Statements<'_>,
     tables: &mut Tables,
     spec: &ActiveSpec,
     batch: &RecordBatch,
@@ -49,6 +49,7 @@ pub(crate) fn write(
             stage.as_str()
         }
     };
+    let conn = statements.conn;
     let table = tables.load(conn, name, spec.unique())?;
     table.fit(conn, batch)?;
     let Some(layout) = &table.layout else {
@@ -59,13 +60,13 @@ pub(crate) fn write(
         let rows = differs.iter().filter(|differs| **differs).count();
         return Ok(Written::Rows { rows: rows as u64, differs: Some(differs) });
     }
-    let mut insert = conn.prepare_cached(&layout.insert)?;
+    let insert = statements.row(&layout.insert)?;
     let mut rows = 0;
     for row in 0..batch.rows {
         if known.is_some_and(|known| known[row]) {
             continue;
         }
-        layout.bind(&mut insert, task, batch.row(row), batch)?;
+        layout.bind(insert, task, batch.row(row), batch)?;
         insert.raw_execute()?;
         rows += 1;
     }

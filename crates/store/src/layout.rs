@@ -13,7 +13,7 @@ use crate::tables::Table;
 /// The layout of one list of columns in one table. Void when the table's columns change.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    columns: Vec<Arc<str>>,
+    columns: Arc<Vec<Arc<str>>>,
     targets: Vec<Target>,
     /// Some cells go to `_more`, which is the last parameter.
     overflows: bool,
@@ -40,7 +40,7 @@ impl Layout {
         let mut names = vec!["_task"];
         let mut targets = Vec::with_capacity(batch.columns.len());
         let mut overflows = false;
-        for source in &batch.columns {
+        for source in batch.columns.iter() {
             match table.column_of(source) {
                 Some(at) => {
                     let column = &table.columns[at];
@@ -69,7 +69,15 @@ impl Layout {
             merging(table, &add, &key_columns)
         };
         let key = table.key.iter().filter_map(|field| batch.column(field)).collect();
-        Layout { columns: batch.columns.clone(), targets, overflows, insert, insert_if_differs, touch, key }
+        Layout {
+            columns: Arc::clone(&batch.columns),
+            targets,
+            overflows,
+            insert,
+            insert_if_differs,
+            touch,
+            key,
+        }
     }
 
     /// Whether it is the layout of this batch's columns.
@@ -124,7 +132,7 @@ impl Layout {
     /// The fields without a column as one JSON object; nothing if all are null.
     fn more(&self, row: &[Cell], batch: &RecordBatch) -> Option<String> {
         let mut out = String::new();
-        for ((target, cell), name) in self.targets.iter().zip(row).zip(&self.columns) {
+        for ((target, cell), name) in self.targets.iter().zip(row).zip(self.columns.iter()) {
             if target.parameter.is_some() || *cell == Cell::Null {
                 continue;
             }

@@ -20,6 +20,7 @@ mod undo;
 
 mod commit;
 mod landing;
+mod statements;
 mod tasks;
 
 mod boundary;

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use crate::begin::ActiveSpec;
+use crate::statements::Statements;
 use crate::trouble::Trouble;
 
 /// How a request ended.
@@ -20,7 +21,7 @@ pub(crate) enum Ended<'a> {
 /// Writes the row of a finished request: a new one for a first page of the spec's own expansion,
 /// else the one that is open since its origin landed.
 pub(crate) fn finish(
-    conn: &Connection,
+    statements: &mut Statements<'_>,
     spec: &ActiveSpec,
     landing: &Landing,
     rows: usize,
@@ -40,7 +41,8 @@ pub(crate) fn finish(
     let rows = i64::try_from(rows).unwrap_or(i64::MAX);
     let is_row_of_its_own = task.combination.is_some() && task.chain == task.id;
     if !is_row_of_its_own {
-        let changed = conn
+        let changed = statements
+            .conn
             .prepare_cached(
                 "UPDATE _sync_tasks SET state = ?2, attempt = ?3, status = ?4, bytes = ?5, rows = ?6,
                  sent_at = ?7, ms = ?8, waited_ms = ?9, error = ?10, owed = ?11 WHERE id = ?1 AND state = 'open'",
@@ -52,7 +54,7 @@ pub(crate) fn finish(
             return Ok(());
         }
     }
-    conn.prepare_cached(
+    statements.finished(
         "INSERT INTO _sync_tasks (id, run, spec, chain, combination, page, position, bindings, cursor, cursored,
          state, attempt, status, bytes, rows, sent_at, ms, waited_ms, error, owed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",

@@ -30,9 +30,9 @@ pub struct Done {
     /// Who executed it.
     pub worker: WorkerId,
     /// What was asked for.
-    pub job: Job,
+    pub job: Arc<Job>,
     /// What came of it.
-    pub execution: Execution,
+    pub execution: Box<Execution>,
     /// Why the worker was replaced, if it was.
     pub restarted: Option<String>,
 }
@@ -56,7 +56,7 @@ pub struct Supervisor {
 struct Returned {
     slot: u32,
     generation: u64,
-    ended: Result<(Box<dyn Worker>, Execution), String>,
+    ended: Result<(Box<dyn Worker>, Box<Execution>), String>,
 }
 
 impl Supervisor {
@@ -93,10 +93,9 @@ impl Supervisor {
     /// from `now` for the whole job; [`check_liveness`](Self::check_liveness) enforces it.
     ///
     /// Must be called within a tokio runtime.
-    pub fn assign(&mut self, job: Job, now: Moment, total: Duration) -> Result<WorkerId, Job> {
+    pub fn assign(&mut self, job: Arc<Job>, now: Moment, total: Duration) -> Result<WorkerId, Arc<Job>> {
         let Some((number, worker)) = self.take_idle() else { return Err(job) };
         let slot = &mut self.slots[number as usize];
-        let job = Arc::new(job);
         let work = execute(number, slot.generation, worker, Arc::clone(&job));
         let abort = self.running.spawn(work);
         slot.state = State::Busy(Busy { job, since: now, deadline: now + total, abort });
@@ -150,8 +149,8 @@ impl Supervisor {
             self.replace(number);
             self.ready.push_back(Done {
                 worker,
-                job: Arc::unwrap_or_clone(job),
-                execution: hung(since, now, total),
+                job,
+                execution: Box::new(hung(since, now, total)),
                 restarted: Some(format!("hung while {phase}")),
             });
         }
@@ -161,7 +160,7 @@ impl Supervisor {
     /// Stops the jobs that `which` names, at once, and gives them back: they never come out of
     /// [`next`](Self::next), even if they had finished already, and their slots get fresh
     /// workers. Their requests may have been sent: what they took of a limit stays taken.
-    pub fn abort(&mut self, mut which: impl FnMut(&Job) -> bool) -> Vec<Job> {
+    pub fn abort(&mut self, mut which: impl FnMut(&Job) -> bool) -> Vec<Arc<Job>> {
         let mut aborted = Vec::new();
         for number in 0..self.slots.len() {
             let slot = &mut self.slots[number];
@@ -169,7 +168,7 @@ impl Supervisor {
                 && let Some(busy) = slot.take_job()
             {
                 self.busy -= 1;
-                aborted.push(Arc::unwrap_or_clone(busy.job));
+                aborted.push(busy.job);
                 self.refill(number);
             }
         }
@@ -235,10 +234,10 @@ impl Supervisor {
             }
             Err(text) => {
                 self.replace(number as usize);
-                (panicked(&text, busy.since, (self.clock)()), Some(format!("panicked: {text}")))
+                (Box::new(panicked(&text, busy.since, (self.clock)())), Some(format!("panicked: {text}")))
             }
         };
-        Some(Done { worker, job: Arc::unwrap_or_clone(busy.job), execution, restarted })
+        Some(Done { worker, job: busy.job, execution, restarted })
     }
 
     /// A fresh worker for a slot whose worker died.
@@ -268,7 +267,8 @@ async fn execute(slot: u32, generation: u64, mut worker: Box<dyn Worker>, job: A
     // The call itself may panic too, not only the future: hence the block.
     let work = AssertUnwindSafe(async { worker.execute(&job).await });
     let ended = match work.catch_unwind().await {
-        Ok(execution) => Ok((worker, execution)),
+        // Boxed: it is handed on a dozen times before it is read.
+        Ok(execution) => Ok((worker, Box::new(execution))),
         Err(panic) => {
             // What is left of the worker may panic once more when it goes.
             let farewell = catch_unwind(AssertUnwindSafe(|| drop(worker)));

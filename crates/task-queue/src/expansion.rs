@@ -95,16 +95,13 @@ impl Expansion {
 
     /// The values of combination `index`.
     pub fn bindings(&self, index: u64) -> Bindings {
-        let mut rest = index;
-        let mut picked = vec![0; self.dimensions.len()];
-        for (slot, dimension) in picked.iter_mut().zip(&self.dimensions).rev() {
+        let mut names = Map::with_capacity(self.dimensions.len());
+        // Combinations of the names further in.
+        let mut further = self.count.max(1);
+        for dimension in &self.dimensions {
             let count = dimension.values.count().max(1);
-            *slot = rest % count;
-            rest /= count;
-        }
-        let mut names = Map::new();
-        for (dimension, index) in self.dimensions.iter().zip(picked) {
-            names.insert(dimension.name.clone(), dimension.values.value(index));
+            further /= count;
+            names.insert(dimension.name.clone(), dimension.values.value(index / further.max(1) % count));
         }
         Bindings(Arc::new(names))
     }

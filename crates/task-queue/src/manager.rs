@@ -1,7 +1,7 @@
 //! The manager: keeps the lanes of a queue filled, in bounded chunks, from the specs' expansions
 //! and from the tasks open in the ledger; takes follow-ups; knows what has been handed out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use entities::{Bindings, Landing, Moment, Page, SpecIndex, SpecProgress, Task, TaskId};
 use serde_json::Value;
@@ -30,7 +30,8 @@ pub struct Feed {
 #[derive(Debug)]
 pub struct TaskManager {
     queue: TaskQueue,
-    sources: HashMap<LaneId, Source>,
+    /// A handful, asked several times for every request: a tree is cheaper than a hash.
+    sources: BTreeMap<LaneId, Source>,
     next_task: TaskId,
 }
 
@@ -56,7 +57,7 @@ struct Source {
 impl TaskManager {
     /// A manager that gives out task ids from `first` on.
     pub fn new(first: TaskId) -> Self {
-        TaskManager { queue: TaskQueue::default(), sources: HashMap::new(), next_task: first }
+        TaskManager { queue: TaskQueue::default(), sources: BTreeMap::new(), next_task: first }
     }
 
     /// Opens the lane of a spec.

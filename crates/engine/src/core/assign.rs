@@ -1,5 +1,6 @@
 //! Assignment: which ready task goes out next, as gates open.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{Job, Moment, PhaseCell};
@@ -65,13 +66,13 @@ impl Core {
         let flight = Flight { lane, spec, endpoint, budget: state.budget, waited_ms: queued.waited_ms };
         run.flights.insert(queued.task.id, flight);
         let job = Job {
-            context: std::sync::Arc::clone(&run.context),
+            context: Arc::clone(&run.context),
             task: queued.task,
             attempt: queued.attempt,
             hop: queued.hop,
             phase: PhaseCell::default(),
         };
-        self.actions.push(Action::Assign { job: Box::new(job), total });
+        self.actions.push(Action::Assign { job: Arc::new(job), total });
         true
     }
 

@@ -1,5 +1,6 @@
 //! What the core is told and what it asks for: the closed list.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
@@ -22,9 +23,9 @@ pub(crate) enum Event {
     /// The store has begun a plan's run, and all it needs has been compiled.
     Begun { slot: PlanSlot, run: Box<StartedRun> },
     /// A worker has finished.
-    Finished(Box<Done>),
+    Finished(Done),
     /// Jobs were aborted for a cancelled run.
-    Aborted { slot: PlanSlot, jobs: Vec<Job> },
+    Aborted { slot: PlanSlot, jobs: Vec<Arc<Job>> },
     /// The oldest entries handed to a store have committed.
     Committed { store: StoreSlot, results: Vec<Committed> },
     /// Open tasks came from the ledger, and the positions their chains have asked for.
@@ -58,7 +59,7 @@ pub(crate) struct LeaseGranted {
 /// Something to do.
 pub(crate) enum Action {
     /// Give a job to an idle worker.
-    Assign { job: Box<Job>, total: Duration },
+    Assign { job: Arc<Job>, total: Duration },
     /// Abort the jobs of a run and report them.
     Abort { slot: PlanSlot },
     /// Hand an entry to a store.

@@ -30,24 +30,25 @@ impl Core {
         if matches!(run.state, PlanState::Interrupted | PlanState::Broken) {
             return;
         }
-        let Execution { outcome, sent, answered: _, finished, status, bytes } = done.execution;
-        let exchange = Exchange { attempt: done.job.attempt, sent, finished, status, bytes };
+        let Execution { outcome, sent, answered: _, finished, status, bytes } = *done.execution;
+        let job = Arc::unwrap_or_clone(done.job);
+        let exchange = Exchange { attempt: job.attempt, sent, finished, status, bytes };
         match outcome {
             Outcome::Landed(landed) => {
                 self.budgets.contented(flight.budget);
-                self.landed(slot, &flight, done.job.task, exchange, *landed, now);
+                self.landed(slot, &flight, job.task, exchange, *landed, now);
             }
-            Outcome::Failed(failure) => self.failed(slot, &flight, done.job.task, exchange, failure),
+            Outcome::Failed(failure) => self.failed(slot, &flight, job.task, exchange, failure),
             Outcome::Retry { failure, after } => {
-                self.retry(slot, &flight, done.job, exchange, failure, after, now)
+                self.retry(slot, &flight, job, exchange, failure, after, now)
             }
             Outcome::Wait { failure, how_long } => {
-                self.wait(slot, &flight, done.job, exchange, failure, how_long, now);
+                self.wait(slot, &flight, job, exchange, failure, how_long, now);
             }
             Outcome::Hop(hop) => {
                 let queued = Queued {
-                    task: done.job.task,
-                    attempt: done.job.attempt,
+                    task: job.task,
+                    attempt: job.attempt,
                     hop: Some(hop),
                     waited_ms: flight.waited_ms,
                     since: now,
@@ -77,14 +78,12 @@ impl Core {
             broken.map(|(page, failure)| (self.manager.stillborn(flight.lane, &task, page), failure));
         next.extend(broken.as_ref().map(|(task, _)| task.clone()));
         let first_child = self.manager.set_aside(landed.children.len());
-        let landing = Landing {
-            next,
-            children: landed.children,
-            first_child,
-            cursor: landed.cursor,
-            skipped: landed.skipped,
-            ..self.landing(slot, flight, task, exchange, Ok(landed.records))
-        };
+        let mut landing = self.landing(slot, flight, task, exchange, Ok(landed.records));
+        landing.next = next;
+        landing.children = landed.children;
+        landing.first_child = first_child;
+        landing.cursor = landed.cursor;
+        landing.skipped = landed.skipped;
         self.write_landing(slot, flight, landing);
         if let Some((task, failure)) = broken {
             let never_sent = Exchange { status: None, bytes: 0, attempt: 0, ..exchange };
@@ -220,8 +219,8 @@ impl Core {
         task: Task,
         exchange: Exchange,
         result: Result<RecordBatch, Failure>,
-    ) -> Landing {
-        Landing {
+    ) -> Box<Landing> {
+        Box::new(Landing {
             run: self.runs.get(&slot).map_or(entities::RunId(0), |run| run.context.run),
             attempt: exchange.attempt,
             sent: exchange.sent,
@@ -238,10 +237,10 @@ impl Core {
             cursor_of: self.manager.cursor_of(flight.lane, &task),
             watermark: self.manager.landed(flight.lane, &task),
             task,
-        }
+        })
     }
 
-    fn write_landing(&mut self, slot: PlanSlot, flight: &Flight, landing: Landing) {
+    fn write_landing(&mut self, slot: PlanSlot, flight: &Flight, landing: Box<Landing>) {
         let Some(run) = self.runs.get_mut(&slot) else { return };
         let store = run.store;
         let Some(state) = run.spec_mut(flight.spec) else { return };
@@ -258,7 +257,7 @@ impl Core {
             skipped: landing.skipped,
             records: landing.result.as_ref().map_or(0, |records| records.rows as u64),
         };
-        self.write(store, Entry::Land(Box::new(landing)), pending);
+        self.write(store, Entry::Land(landing), pending);
     }
 }
 

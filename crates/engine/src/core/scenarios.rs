@@ -105,7 +105,7 @@ impl World {
             }
             for action in actions {
                 match action {
-                    Action::Assign { job, .. } => self.jobs.push(*job),
+                    Action::Assign { job, .. } => self.jobs.push(Arc::unwrap_or_clone(job)),
                     Action::Write { entry, .. } => self.entries.push_back(entry),
                     Action::Close { until, .. } => self.closures.push(until),
                     Action::Load { spec, .. } => self.loads.push(spec),
@@ -116,7 +116,7 @@ impl World {
                     Action::Emit(event) => self.events.push(event),
                     Action::Ended { report, .. } => self.report = Some(*report),
                     Action::Abort { slot } => {
-                        let jobs = std::mem::take(&mut self.jobs);
+                        let jobs = std::mem::take(&mut self.jobs).into_iter().map(Arc::new).collect();
                         self.core.on_event(Event::Aborted { slot, jobs }, self.now);
                     }
                 }
@@ -136,8 +136,9 @@ impl World {
             status: Some(200),
             bytes: 10,
         };
+        let (job, execution) = (Arc::new(job), Box::new(execution));
         let done = Done { worker: WorkerId(0), job, execution, restarted: None };
-        self.tell(Event::Finished(Box::new(done)));
+        self.tell(Event::Finished(done));
         task
     }
 

@@ -10,6 +10,8 @@ mod scanner;
 pub(super) mod tree;
 mod walk;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use entities::{Failure, FailureClass, FailureKind, RecordBatch};
 use expr::PlainPath;
 use serde_json::{Map, Value};
@@ -17,6 +19,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::program::Program;
 use super::view::View;
+
+use self::rows::Columns;
 
 pub(super) use rows::cell_of;
 
@@ -26,6 +30,8 @@ pub(super) struct Decoder {
     pub(super) columns: Option<Program>,
     pub(super) map: Option<Program>,
     pub(super) filter: Option<Program>,
+    /// The columns of the last answer. A leaf cache, shared by the workers that read this spec's answers.
+    pub(super) before: Mutex<Columns>,
 }
 
 /// The records of an answer.
@@ -70,7 +76,7 @@ impl Decoder {
         fingerprint: bool,
     ) -> Result<Decoded<'a>, Failure> {
         match self.plain() {
-            Some(path) => match walk::walk(text, &path, self.columns.is_some()) {
+            Some(path) => match walk::walk(text, &path, self.columns.is_some(), self.before()) {
                 Ok(walked) => self.decode_walked(text, walked, path, view, fingerprint),
                 Err(Trouble::Repeated) => self.decode_tree(view, fingerprint),
                 Err(trouble) => Err(self.place(trouble)),
@@ -113,7 +119,7 @@ impl Decoder {
             let names = column_names(decoded.outputs(columns, view)?, columns, rows.len())?;
             rows.name(&names).map_err(|trouble| trouble.failure().at(columns.at))?;
         }
-        decoded.batch = rows.finish();
+        decoded.batch = self.noted(rows.finish());
         Ok(decoded)
     }
 
@@ -139,7 +145,7 @@ impl Decoder {
             }
             None => None,
         };
-        let mut rows = rows::Rows::new(0);
+        let mut rows = rows::Rows::new(0, self.before());
         for (nth, record) in records.into_iter().enumerate() {
             let record = match &names {
                 Some(names) => zip(names, record, nth).map_err(|trouble| self.place(trouble))?,
@@ -158,7 +164,7 @@ impl Decoder {
                 rows.push(&record).map_err(|trouble| self.place(trouble))?;
             }
         }
-        Ok(Decoded { batch: rows.finish(), received, fingerprint, outline: None })
+        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, outline: None })
     }
 
     fn select(&self, root: &Value, view: &View<'_>) -> Result<Vec<Value>, Failure> {
@@ -179,6 +185,18 @@ impl Decoder {
                 value => vec![value.clone()],
             })
             .collect())
+    }
+
+    fn before(&self) -> Columns {
+        Arc::clone(&self.before.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn noted(&self, batch: RecordBatch) -> RecordBatch {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        if batch.rows > 0 && !Arc::ptr_eq(&before, &batch.columns) {
+            *before = Arc::clone(&batch.columns);
+        }
+        batch
     }
 
     /// A failure that points at the part of the plan that asked.
@@ -347,7 +365,7 @@ impl Trouble {
 #[cfg(test)]
 pub(super) fn batch_of(text: &str) -> RecordBatch {
     let path = PlainPath { segments: Vec::new(), optional: false };
-    walk::walk(text, &path, false).map(|walked| walked.rows.finish()).unwrap()
+    walk::walk(text, &path, false, Columns::default()).map(|walked| walked.rows.finish()).unwrap()
 }
 
 #[cfg(test)]

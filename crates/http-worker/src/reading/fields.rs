@@ -72,7 +72,7 @@ fn widen<'n>(batch: &mut RecordBatch, names: impl Iterator<Item = &'n Arc<str>>)
     let places = names
         .map(|name| {
             batch.column(name).unwrap_or_else(|| {
-                batch.columns.push(Arc::clone(name));
+                Arc::make_mut(&mut batch.columns).push(Arc::clone(name));
                 batch.columns.len() - 1
             })
         })

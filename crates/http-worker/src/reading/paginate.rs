@@ -14,6 +14,7 @@ use super::decode::{Decoded, shortened};
 use super::program::Program;
 use super::view::View;
 use super::{link, next_url};
+use crate::address::url_of;
 use crate::answer::Answer;
 
 /// `paginate`, compiled.
@@ -144,7 +145,10 @@ impl Paging {
         secrets: &Secrets,
         own: Option<&str>,
     ) -> Result<Position, Failure> {
-        next_url::relative(url, &answer.url, secrets, own).map(Position::Url).map_err(|f| f.at(self.at))
+        url_of(&answer.url)
+            .and_then(|request| next_url::relative(url, &request, secrets, own))
+            .map(Position::Url)
+            .map_err(|failure| failure.at(self.at))
     }
 
     /// A number that the answer gives. Page 1 must give it, a page without records need not.

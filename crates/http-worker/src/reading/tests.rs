@@ -138,7 +138,7 @@ impl Case {
             status: self.status,
             headers: headers.collect(),
             body: self.body,
-            url: url::Url::parse("https://api.example.com/x?page=1").unwrap(),
+            url: http::Uri::from_static("https://api.example.com/x?page=1"),
             received: Moment(0),
         };
         reader.read(&job, &globals, &answer)

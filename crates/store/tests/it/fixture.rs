@@ -68,13 +68,13 @@ pub(crate) fn batch(records: &Value) -> RecordBatch {
     for record in records {
         for name in record.as_object().unwrap().keys() {
             if batch.column(name).is_none() {
-                batch.columns.push(name.as_str().into());
+                Arc::make_mut(&mut batch.columns).push(name.as_str().into());
             }
         }
     }
     for record in records {
-        for name in batch.columns.clone() {
-            let cell = cell(record.get(&*name).unwrap_or(&Value::Null), &mut batch.text);
+        for name in Arc::clone(&batch.columns).iter() {
+            let cell = cell(record.get(&**name).unwrap_or(&Value::Null), &mut batch.text);
             batch.cells.push(cell);
         }
     }

@@ -56,13 +56,13 @@ impl Scene {
         Scene { pool: Supervisor::new(factory, workers, Arc::clone(&clock)), shared, clock }
     }
 
-    pub(crate) fn assign(&mut self, task: i64) -> Result<WorkerId, Box<Job>> {
+    pub(crate) fn assign(&mut self, task: i64) -> Result<WorkerId, Arc<Job>> {
         self.assign_to_run(task, 1)
     }
 
-    pub(crate) fn assign_to_run(&mut self, task: i64, run: i64) -> Result<WorkerId, Box<Job>> {
+    pub(crate) fn assign_to_run(&mut self, task: i64, run: i64) -> Result<WorkerId, Arc<Job>> {
         let now = self.now();
-        self.pool.assign(job(task, run), now, super::TOTAL).map_err(Box::new)
+        self.pool.assign(Arc::new(job(task, run)), now, super::TOTAL)
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -1,7 +1,8 @@
 //! Builds a [`RecordBatch`] row by row, from JSON text or from values.
 //!
 //! Records of one answer look alike, so the column of a record's n-th field is guessed to be that of
-//! the n-th field of the record before, and only a wrong guess costs a look-up.
+//! the n-th field of the record before, and only a wrong guess costs a look-up. So do answers of one task:
+//! the first record is compared with the columns of the answer before, which are then shared.
 //! A field's name is taken as it is, the empty one too; naming it for a database is the store's.
 
 use std::collections::HashMap;
@@ -21,9 +22,20 @@ const VALUE: &str = "value";
 /// make a small answer fill the memory.
 const MOST_CELLS: usize = 1 << 24;
 
+/// Bytes of an answer whose text is not worth allocating twice.
+const SMALL: usize = 4096;
+
+/// The columns of an answer, for the next one of the same task.
+pub(super) type Columns = Arc<Vec<Arc<str>>>;
+
 /// A batch in the making.
 pub(super) struct Rows {
     columns: Vec<Arc<str>>,
+    /// The columns of the answer before.
+    before: Columns,
+    /// All columns so far are the first of those.
+    as_before: bool,
+    /// Filled when a column is looked up in it.
     index: HashMap<Arc<str>, usize>,
     /// The columns of the fields of the record before, in their order.
     order: Vec<usize>,
@@ -38,17 +50,21 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// For an answer of `bytes` bytes.
-    pub(super) fn new(bytes: usize) -> Self {
+    /// For an answer of `bytes` bytes, which may well look like the one before.
+    pub(super) fn new(bytes: usize, before: Columns) -> Self {
+        let width = before.len();
         Rows {
-            columns: Vec::new(),
+            columns: Vec::with_capacity(width),
+            before,
+            as_before: true,
             index: HashMap::new(),
-            order: Vec::new(),
+            order: Vec::with_capacity(width),
             cells: Vec::new(),
             stride: 0,
             rows: 0,
-            row: Vec::new(),
-            text: String::with_capacity(bytes / 2),
+            row: Vec::with_capacity(width),
+            // Half of a large answer is not text; a small one may be nothing else.
+            text: String::with_capacity(if bytes <= SMALL { bytes } else { bytes / 2 }),
             most_cells: bytes.max(MOST_CELLS),
         }
     }
@@ -155,7 +171,8 @@ impl Rows {
         if self.stride != width && self.rows > 0 {
             self.restride(width);
         }
-        RecordBatch { columns: self.columns, rows: self.rows, cells: self.cells, text: self.text }
+        let columns = if self.columns == *self.before { self.before } else { Arc::new(self.columns) };
+        RecordBatch { columns, rows: self.rows, cells: self.cells, text: self.text }
     }
 
     #[inline]
@@ -183,14 +200,26 @@ impl Rows {
 
     #[cold]
     fn look_up(&mut self, name: &str, nth: usize) -> usize {
+        if self.as_before
+            && nth == self.columns.len()
+            && let Some(same) = self.before.get(nth).filter(|column| ***column == *name)
+        {
+            let same = Arc::clone(same);
+            self.order.push(nth);
+            self.add(same);
+            return nth;
+        }
+        self.as_before = false;
+        if self.index.len() < self.columns.len() {
+            self.index = self.columns.iter().cloned().zip(0..).collect();
+        }
         let column = match self.index.get(name) {
             Some(&column) => column,
             None => {
                 let column = self.columns.len();
                 let name: Arc<str> = Arc::from(name);
-                self.columns.push(Arc::clone(&name));
-                self.index.insert(name, column);
-                self.row.push(Cell::Null);
+                self.index.insert(Arc::clone(&name), column);
+                self.add(name);
                 column
             }
         };
@@ -199,6 +228,11 @@ impl Rows {
             None => self.order.push(column),
         }
         column
+    }
+
+    fn add(&mut self, name: Arc<str>) {
+        self.columns.push(name);
+        self.row.push(Cell::Null);
     }
 
     #[inline]

@@ -50,7 +50,7 @@ fn shown(batch: &RecordBatch) -> Vec<String> {
 }
 
 fn fast(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
-    match walk::walk(text, path, false) {
+    match walk::walk(text, path, false, Columns::default()) {
         Err(Trouble::Repeated) => slow(text, path),
         walked => walked.map(|walked| walked.rows.finish()),
     }
@@ -59,7 +59,7 @@ fn fast(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
 fn slow(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
     let root = tree::parse(text)?;
     let each = matches!(path.segments.last(), Some(Segment::Each));
-    let mut rows = rows::Rows::new(0);
+    let mut rows = rows::Rows::new(0, Columns::default());
     for value in path::records(path, &root)? {
         match value {
             Value::Array(elements) if !each => elements.iter().try_for_each(|element| rows.push(element))?,
@@ -211,7 +211,7 @@ fn bodies() {
 fn arrays_are_zipped_with_names() {
     let records = path(".data.items[]");
     let text = r#"{"data":{"items":[["A",1.5],["B",null]],"fields":["code","close"]},"next":"n"}"#;
-    let mut walked = walk::walk(text, &records, true).unwrap();
+    let mut walked = walk::walk(text, &records, true, Columns::default()).unwrap();
     let names = walked.outline.outputs(&path(".data.fields"), &records).unwrap();
     assert_eq!(names, [serde_json::json!(["code", "close"])]);
     walked.rows.name(&["code".into(), "close".into()]).unwrap();
@@ -225,9 +225,9 @@ fn arrays_are_zipped_with_names() {
         (r#"[[1],[2,3]]"#, Trouble::Uneven { record: 2, values: 2, columns: 1 }),
         (r#"[[1],[]]"#, Trouble::Uneven { record: 2, values: 0, columns: 1 }),
     ] {
-        assert_eq!(walk::walk(text, &path("."), true).err(), Some(expected), "{text}");
+        assert_eq!(walk::walk(text, &path("."), true, Columns::default()).err(), Some(expected), "{text}");
     }
-    let mut walked = walk::walk("[[1,2]]", &path("."), true).unwrap();
+    let mut walked = walk::walk("[[1,2]]", &path("."), true, Columns::default()).unwrap();
     assert_eq!(walked.rows.name(&["a".into()]), Err(Trouble::Uneven { record: 1, values: 2, columns: 1 }));
 }
 
@@ -247,7 +247,7 @@ fn other_paths_are_found_in_the_same_pass() {
         (".meta", ".d.rows[-1].id", vec!["2"]),
         (".", ".meta.next", vec!["\"b\""]),
     ] {
-        let walked = walk::walk(text, &path(records), false).unwrap();
+        let walked = walk::walk(text, &path(records), false, Columns::default()).unwrap();
         let outputs = walked.outline.outputs(&path(wanted), &path(records)).unwrap();
         let outputs: Vec<_> = outputs.iter().map(ToString::to_string).collect();
         assert_eq!(outputs, expected, "{wanted} beside {records}");
@@ -255,7 +255,7 @@ fn other_paths_are_found_in_the_same_pass() {
         let by_tree = path::outputs(&path(wanted).segments, false, &root).unwrap();
         assert_eq!(by_tree.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{wanted} by tree");
     }
-    let walked = walk::walk("[]", &path(".[]"), false).unwrap();
+    let walked = walk::walk("[]", &path(".[]"), false, Columns::default()).unwrap();
     assert_eq!(walked.outline.outputs(&path(".[-1].id"), &path(".[]")).unwrap(), [Value::Null]);
 }
 
@@ -371,4 +371,34 @@ fn throughput() {
         rows as f64 / seconds,
         (rows * record.len()) as f64 / seconds / 1e6
     );
+}
+
+#[test]
+fn an_answer_reads_the_same_whatever_the_one_before_looked_like() {
+    let texts = [
+        r#"[{"a":1,"b":2},{"a":3,"b":4}]"#,
+        r#"[{"a":1}]"#,
+        r#"[{"a":1},{"a":1,"b":2}]"#,
+        r#"[{"b":1,"a":2}]"#,
+        r#"[{"b":1,"b":2}]"#,
+        r#"[{"a":1,"a":2,"b":3}]"#,
+        r#"[{"x":1,"b":2,"a":3}]"#,
+        r#"[{"a":1,"x":2,"b":3,"c":4}]"#,
+        r#"[{"a":1,"b":2,"c":3}]"#,
+        "[7]",
+        "[]",
+    ];
+    let read = |text: &str, before: &Columns| {
+        walk::walk(text, &path("."), false, Arc::clone(before)).unwrap().rows.finish()
+    };
+    let fresh = texts.map(|text| read(text, &Columns::default()));
+    for (text, expected) in texts.iter().zip(&fresh) {
+        for before in &fresh {
+            let batch = read(text, &before.columns);
+            let found = (batch.rows, &batch.columns, &batch.cells, &batch.text);
+            assert_eq!(found, (expected.rows, &expected.columns, &expected.cells, &expected.text), "{text}");
+            let shared = Arc::ptr_eq(&batch.columns, &before.columns);
+            assert_eq!(shared, batch.columns == before.columns, "{text} after {:?}", before.columns);
+        }
+    }
 }

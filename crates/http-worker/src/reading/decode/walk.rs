@@ -13,7 +13,7 @@ use expr::{PlainPath, Segment};
 use serde_json::Value;
 
 use super::path::lacking;
-use super::rows::Rows;
+use super::rows::{Columns, Rows};
 use super::scanner::Scanner;
 use super::{Trouble, path, tree};
 
@@ -30,12 +30,18 @@ pub(super) fn can_walk(path: &PlainPath) -> bool {
     path.segments.iter().all(|segment| !matches!(segment, Segment::Index(index) if *index < 0))
 }
 
-/// Reads the records that `path` points at; `arrays`: they are arrays, without names yet.
-pub(super) fn walk<'a>(text: &'a str, path: &PlainPath, arrays: bool) -> Result<Walked<'a>, Trouble> {
+/// Reads the records that `path` points at; `arrays`: they are arrays, without names yet; `before`: the
+/// columns of the answer before.
+pub(super) fn walk<'a>(
+    text: &'a str,
+    path: &PlainPath,
+    arrays: bool,
+    before: Columns,
+) -> Result<Walked<'a>, Trouble> {
     let mut walker = Walker {
         path,
         arrays,
-        rows: Rows::new(text.len()),
+        rows: Rows::new(text.len(), before),
         outline: Outline { text, members: Vec::new(), leading: leading(path), last: None },
         records: None,
     };
