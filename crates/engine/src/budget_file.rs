@@ -13,7 +13,9 @@
 //! Not here: when a token is free ([`rate_limit::TokenWindow`]), and what keys mean (the driver
 //! makes them of an origin, a [`fingerprint`](BudgetFile::fingerprint) and a limit).
 
-use std::fs::{File, OpenOptions, TryLockError};
+mod files;
+
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +24,8 @@ use entities::{Limit, Moment};
 use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::Sha256;
+
+use files::{beside, create_directory, lives, lock_path, private_file, sweep};
 
 /// The version of the tables, in `user_version`.
 const VERSION: i64 = 1;
@@ -385,42 +389,6 @@ fn take_held(change: &Transaction<'_>, key: &str, return_at: i64, tokens: i64) -
     Ok(())
 }
 
-/// Whether the process that has this name in `leases` holds its lock. In doubt it does: what lives
-/// is not touched.
-fn lives(path: &Path, process: &str) -> bool {
-    // The name becomes part of a path, and the database may have been edited.
-    if !process.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return false;
-    }
-    let lock = lock_path(path, process);
-    match OpenOptions::new().write(true).open(&lock) {
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-        Ok(file) => match file.try_lock() {
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => true,
-            Ok(()) => {
-                let _ = std::fs::remove_file(&lock);
-                false
-            }
-        },
-    }
-}
-
-/// Removes the lock files of the dead. Safe while the key is locked: nobody is between making
-/// its file and locking it.
-fn sweep(path: &Path) {
-    let Some((directory, name)) = path.parent().zip(path.file_name().and_then(|name| name.to_str())) else {
-        return;
-    };
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let file = entry.file_name();
-        let process =
-            file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".lock"));
-        if let Some(process) = process {
-            lives(path, process);
-        }
-    }
-}
-
 fn open_database(path: &Path) -> Result<Connection, BudgetError> {
     let prepare = || -> rusqlite::Result<(Connection, i64)> {
         let database = Connection::open(path)?;
@@ -467,35 +435,6 @@ fn read_or_make_key(
     };
     write().map_err(|error| broken(key_path, "write to", &error))?;
     Ok(key)
-}
-
-fn create_directory(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Opens or creates a file that only this user may read. SQLite gives the files that it puts
-/// beside a database the database's mode.
-fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-fn lock_path(path: &Path, process: &str) -> PathBuf {
-    beside(path, &format!("{process}.lock"))
 }
 
 /// In whole milliseconds, rounded up: never earlier than it is.
