@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
-    EngineEvent, Moment, PlanName, PlanState, RunContext, RunReport, Secrets, StoreTarget, SyncPlan,
+    EngineEvent, Execution, Failure, FailureClass, FailureKind, Moment, Outcome, PlanName, PlanState,
+    RunContext, RunReport, Secrets, StoreTarget, SyncPlan, WorkerId,
 };
-use supervisor::Supervisor;
+use supervisor::{Done, Supervisor};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::budget_file::BudgetFile;
@@ -213,9 +214,22 @@ impl Driver {
         match action {
             Action::Assign { job, total } => {
                 if let Err(job) = self.supervisor.assign(job, now, total) {
-                    // Cannot happen: the core knows how many are idle. The task is not lost: it is
-                    // open in the ledger or below no watermark, and the next run takes it up.
-                    tracing::error!(task = %job.task.id, "no idle worker for an assigned task");
+                    // Cannot happen: the core knows how many are idle. If it did, the run would wait
+                    // for this request forever; so it fails for all to see.
+                    let failure =
+                        Failure::new(FailureClass::Bug, FailureKind::Hung, "no worker was idle to take it");
+                    let outcome = Outcome::Failed(failure);
+                    let execution = Execution {
+                        outcome,
+                        sent: now,
+                        answered: now,
+                        finished: now,
+                        status: None,
+                        bytes: 0,
+                    };
+                    let done =
+                        Done { worker: WorkerId(0), job, execution: Box::new(execution), restarted: None };
+                    self.core.on_event(Event::Finished(done), now);
                 }
             }
             Action::Write { store, entry } => {
