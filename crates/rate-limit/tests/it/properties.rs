@@ -12,7 +12,9 @@ fn limits() -> impl Strategy<Value = Vec<Limit>> {
     let window =
         prop_oneof![Just(200), Just(1_000), 1_u64..5_000, Just(60_000), Just(61_000), Just(3_600_000)];
     let count = prop_oneof![4 => 1_u32..40, 1 => 1_001_u32..1_200];
-    proptest::collection::vec((count, window).prop_map(|(count, window)| limit(count, window)), 1..4)
+    // Each limit once, as a budget holds them: the simulation finds them by index.
+    proptest::collection::btree_set((count, window), 1..4)
+        .prop_map(|limits| limits.into_iter().map(|(count, window)| limit(count, window)).collect())
 }
 
 fn worlds() -> impl Strategy<Value = World> {

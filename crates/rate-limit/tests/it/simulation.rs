@@ -173,10 +173,11 @@ impl<'w> State<'w> {
         let process = &mut self.processes[number];
         process.in_flight += 1;
         let arrival = now + self.random.up_to(self.world.latency);
-        let answer = arrival + self.random.up_to(self.world.latency);
+        // An answer takes time: else a request is at the server still when the next one arrives.
+        let answer = arrival + self.random.up_to(self.world.latency).max(1);
         let lost = self.random.up_to(99) < i64::try_from(self.world.losses).unwrap_or(0);
         // The time-out is longer than it takes a request to arrive: what the rule assumes.
-        let noticed = if lost { now + 3 * self.world.latency + 1 } else { answer };
+        let noticed = if lost { now + 3 * self.world.latency + 2 } else { answer };
         self.visits.push((arrival, answer));
         self.events.push(Reverse((noticed, Event::Answered(number, process.generation))));
         if self.world.wrong
@@ -252,11 +253,8 @@ impl<'w> State<'w> {
     fn seen(&self) -> Seen {
         let mut arrivals: Vec<i64> = self.visits.iter().map(|&(arrival, _)| arrival).collect();
         arrivals.sort_unstable();
-        let mut changes: Vec<(i64, i32)> = self
-            .visits
-            .iter()
-            .flat_map(|&(arrival, end)| [(arrival, 1), (end.max(arrival + 1), -1)])
-            .collect();
+        let mut changes: Vec<(i64, i32)> =
+            self.visits.iter().flat_map(|&(arrival, end)| [(arrival, 1), (end, -1)]).collect();
         changes.sort_unstable();
         let (mut here, mut most) = (0, 0);
         for (_, change) in changes {
