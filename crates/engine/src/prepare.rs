@@ -2,7 +2,7 @@
 //! budgets they draw on.
 
 use entities::{
-    Auth, Body, Failure, FailureClass, FailureKind, Moment, Over, Place, RunContext, Secrets, SpecIndex,
+    Body, Failure, FailureClass, FailureKind, Moment, Over, Place, RunContext, Secrets, SpecIndex,
     SpecProgress, SyncPlan, TaskSpec, TemplateText, Vars,
 };
 use expr::{CompiledValue, ExprError, Globals, Scope, Template};
@@ -65,7 +65,7 @@ pub(crate) fn expand(
                 }
             }
             Over::Range { from, to, step } => Values::Range { from: *from, to: *to, step: *step },
-            Over::Windows { every, from, to } => {
+            Over::Windows { every, from, to, .. } => {
                 let start = instant(from, &scope)?;
                 let end = instant(to, &scope)?;
                 let windows = Windows::new(start, end, *every);
@@ -73,6 +73,7 @@ pub(crate) fn expand(
                     windows.ok_or_else(|| failure("these windows have no length".to_owned(), foreach.at))?,
                 )
             }
+            Over::Rows { rows, .. } => Values::List(rows.to_vec()),
             Over::Records { .. } => continue,
         };
         dimensions.push(Dimension { name: foreach.name.clone(), values });
@@ -146,13 +147,12 @@ fn origin(base_url: &TemplateText, globals: &Globals) -> Result<String, Failure>
 /// A secret elsewhere (an account's number in a path) must not split what a server counts together.
 fn credential(context: &RunContext, spec: &TaskSpec) -> String {
     let endpoint = &context.plan.endpoints[spec.endpoint.0 as usize];
-    let auth: Vec<&TemplateText> = match spec.auth.as_ref().unwrap_or(&endpoint.auth) {
-        Auth::None => Vec::new(),
-        Auth::Bearer(token) => vec![token],
-        Auth::Basic { user, password } => vec![user, password],
-        Auth::ApiKey { value, .. } => vec![value],
-    };
-    let own = exposed(context, names_of(auth.iter().copied()));
+    let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
+    let values = auth.values();
+    let in_values =
+        values.iter().filter_map(|value| CompiledValue::compile(value).ok()).flat_map(|v| v.names());
+    let auth = auth.texts();
+    let own = exposed(context, names_of(auth.iter().copied()).into_iter().chain(in_values).collect());
     if !own.is_empty() {
         return own;
     }
@@ -160,7 +160,7 @@ fn credential(context: &RunContext, spec: &TaskSpec) -> String {
     let mut used = names_of(headers.chain([&spec.path]));
     let values = endpoint.query.iter().chain(&spec.query).map(|(_, value)| value);
     let body: Vec<&entities::ValueTemplate> = match &spec.body {
-        Body::Empty => Vec::new(),
+        Body::Empty | Body::Raw(_) => Vec::new(),
         Body::Json(value) => vec![value],
         Body::Form(fields) => fields.iter().map(|(_, value)| value).collect(),
     };

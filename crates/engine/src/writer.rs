@@ -182,6 +182,7 @@ fn run_begin(store: &mut dyn Store, begin: &Begin) -> Result<Begun, StoreError> 
         specs: begin.specs.clone(),
         resume: begin.resume,
         full_refresh: begin.full_refresh,
+        work: entities::Work::All,
         frozen: begin.frozen.clone(),
         now: begin.now,
     })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{OnRule, Place, TemplateText, ValueTemplate};
+use crate::{Auth, OnRule, Place, TemplateText, ValueTemplate};
 
 /// One endpoint of a plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,42 +32,6 @@ pub struct Endpoint {
     pub on: Vec<OnRule>,
     /// The table's header in the plan.
     pub at: Place,
-}
-
-/// `auth = …`
-#[derive(Clone, Debug, PartialEq)]
-pub enum Auth {
-    /// Nothing is sent.
-    None,
-    /// `Authorization: Bearer …` (RFC 6750).
-    Bearer(TemplateText),
-    /// `Authorization: Basic …` (RFC 7617); either part may be empty.
-    Basic {
-        /// The user name.
-        user: TemplateText,
-        /// The password.
-        password: TemplateText,
-    },
-    /// A key in a place of the vendor's choosing.
-    ApiKey {
-        /// Where it goes.
-        place: KeyPlace,
-        /// The key.
-        value: TemplateText,
-    },
-}
-
-/// Where an API key goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyPlace {
-    /// The named header.
-    Header(String),
-    /// The named query parameter.
-    Query(String),
-    /// The named cookie.
-    Cookie(String),
-    /// The dotted path in the JSON body.
-    Body(String),
 }
 
 /// One limit: at most `count` requests in any `window`.

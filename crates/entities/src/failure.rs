@@ -46,6 +46,10 @@ pub enum FailureKind {
     RateLimited,
     /// 401.
     Unauthorized,
+    /// A token could not be had: the token request was refused, or its answer lacks the token.
+    Auth,
+    /// The answer was cut off, and what asked for it cannot be split.
+    Capped,
     /// A redirect that policy does not allow.
     Redirect,
     /// A page that was asked for before, or the same records again.
@@ -81,6 +85,8 @@ impl FailureKind {
             FailureKind::Status => "status",
             FailureKind::RateLimited => "rate_limited",
             FailureKind::Unauthorized => "unauthorized",
+            FailureKind::Auth => "auth",
+            FailureKind::Capped => "capped",
             FailureKind::Redirect => "redirect",
             FailureKind::PageLoop => "page_loop",
             FailureKind::TooManyPages => "too_many_pages",

@@ -31,6 +31,8 @@ pub enum Next {
     /// A page should follow but cannot be asked for: the page before lands, and the page itself
     /// is recorded as failed, so that the run is not quietly short.
     Broken(Page, Failure),
+    /// The answer was cut off and nothing of it lands: first pages with these bindings take its place.
+    Split(Vec<Bindings>),
 }
 
 /// A task that a record drives.

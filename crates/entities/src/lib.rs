@@ -11,6 +11,7 @@ mod moment;
 mod place;
 mod text;
 
+mod auth;
 mod endpoint;
 mod paginate;
 mod plan;
@@ -31,8 +32,9 @@ mod worker;
 mod event;
 mod status;
 
-pub use cursor::CursorValue;
-pub use endpoint::{Auth, BackOff, Endpoint, KeyPlace, Limit, Limits, POLITE_DEFAULT, RetryPolicy, TimeOuts};
+pub use auth::{Auth, AuthStyle, Encoding, Grant, Hash, Hmac, Jwt, JwtAlgorithm, KeyPlace, Login, OAuth2};
+pub use cursor::{CursorKind, CursorValue};
+pub use endpoint::{BackOff, Endpoint, Limit, Limits, POLITE_DEFAULT, RetryPolicy, TimeOuts};
 pub use event::EngineEvent;
 pub use failure::{Failure, FailureClass, FailureKind};
 pub use ids::{EndpointIndex, PlanName, RunId, SpecIndex, TaskId, WorkerId};
@@ -44,15 +46,16 @@ pub use plan::{StoreTarget, SyncPlan, Vars};
 pub use records::{Cell, RecordBatch, Span};
 pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
-    Body, CursorSpec, Foreach, Method, Mode, OnAction, OnRule, Over, Reading, Redirects, Step, TaskSpec,
+    Body, ColumnType, CursorSpec, Decode, Deleted, Foreach, Method, Mode, OnAction, OnRule, Over, Reading,
+    Redirects, SchemaPolicy, Step, TaskSpec, TextPolicy, Which,
 };
 pub use status::{
     LimitReport, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason, WorkerStatus,
 };
 pub use store::{
-    BeginRequest, Begun, Committed, Entry, Frozen, ResumeMode, RunEnd, SpecProgress, Store, StoreError,
-    StoreOpener,
+    BeginRequest, Begun, Committed, Entry, Frozen, ResumeMode, RunEnd, Settled, SpecProgress, Store,
+    StoreError, StoreOpener, Work,
 };
-pub use task::{Bindings, Page, Position, Task};
+pub use task::{Bindings, Page, Position, Slice, Task};
 pub use text::{JqText, TemplateText, ValueTemplate};
 pub use worker::{Execution, Hop, Job, Outcome, Phase, PhaseCell, RunContext, Worker, WorkerFactory};

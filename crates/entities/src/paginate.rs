@@ -89,4 +89,6 @@ pub enum ParamPlace {
     Form,
     /// A header.
     Header,
+    /// The path: the parameter is a name that the task's path uses, `get = "/list/{{ page }}"`.
+    Path,
 }

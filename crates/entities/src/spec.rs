@@ -1,6 +1,9 @@
 //! `[tasks.NAME]`: a task spec: one table of records and the requests that fill it.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::{Auth, EndpointIndex, JqText, Paginate, Place, SpecIndex, TemplateText, ValueTemplate};
 
@@ -25,6 +28,11 @@ pub struct TaskSpec {
     pub auth: Option<Auth>,
     /// Which redirects to follow.
     pub redirects: Redirects,
+    /// The header that carries a key that stays the same however often the request is sent
+    /// (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header).
+    pub idempotency: Option<String>,
+    /// The IANA name of the time zone in which windows are cut and dates are days; none: UTC.
+    pub zone: Option<String>,
     /// What it is repeated over, outermost first.
     pub foreach: Vec<Foreach>,
     /// How its pages go on; none: one request.
@@ -39,6 +47,12 @@ pub struct TaskSpec {
     pub key: Vec<String>,
     /// What happens to what the table holds.
     pub mode: Mode,
+    /// `types = { close = "decimal" }`: what these columns are, whatever the values look like.
+    pub types: Vec<(String, ColumnType)>,
+    /// Whether the table follows what records bring.
+    pub schema: SchemaPolicy,
+    /// What happens to text that the store cannot hold.
+    pub text: TextPolicy,
     /// Incremental runs.
     pub cursor: Option<CursorSpec>,
     /// A hash of everything in the spec whose change makes a resumed run start it over
@@ -51,9 +65,49 @@ pub struct TaskSpec {
 impl TaskSpec {
     /// The spec over whose records this one is repeated.
     pub fn parent(&self) -> Option<SpecIndex> {
-        self.foreach.iter().find_map(|foreach| match &foreach.over {
+        self.records().and_then(|foreach| match &foreach.over {
             Over::Records { task, .. } => Some(*task),
             _ => None,
+        })
+    }
+
+    /// The name that runs over another task's records; a spec has one at most.
+    pub fn records(&self) -> Option<&Foreach> {
+        self.foreach.iter().find(|foreach| matches!(foreach.over, Over::Records { .. }))
+    }
+
+    /// Which of its parent's records drive it.
+    pub fn which(&self) -> Option<Which> {
+        self.records().and_then(|foreach| match foreach.over {
+            Over::Records { which, .. } => Some(which),
+            _ => None,
+        })
+    }
+
+    /// How many records are bound together.
+    pub fn batch(&self) -> Option<u32> {
+        self.records().and_then(|foreach| match foreach.over {
+            Over::Records { batch, .. } => batch,
+            _ => None,
+        })
+    }
+
+    /// Whether its windows go on from its cursor.
+    pub fn windows_from_cursor(&self) -> bool {
+        self.cursor.is_some()
+            && self.foreach.iter().any(|foreach| matches!(foreach.over, Over::Windows { .. }))
+    }
+
+    /// The names of the *slices* of a task: what is multiplied anew below each parent record (or
+    /// batch), or below each combination of the other names when windows go on from the cursor.
+    /// Outermost first. The other names are expanded once, when a run starts.
+    pub fn sliced(&self) -> impl Iterator<Item = &Foreach> {
+        let below_records = self.records().is_some();
+        let below_cursor = self.windows_from_cursor();
+        self.foreach.iter().filter(move |foreach| match foreach.over {
+            Over::Records { .. } => false,
+            Over::Windows { .. } => below_records || below_cursor,
+            _ => below_records,
         })
     }
 }
@@ -86,13 +140,17 @@ pub enum Body {
     Json(ValueTemplate),
     /// `form = {…}`
     Form(Vec<(String, ValueTemplate)>),
+    /// `body = "…"`: the text as it is; its `Content-Type` is the plan's to set.
+    Raw(TemplateText),
 }
 
 /// `redirects = …`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redirects {
     /// Followed within the origin; another origin is a failure.
     SameOrigin,
+    /// Followed within the origin and to these (`https://host[:port]`), which get no credentials.
+    Origins(Vec<String>),
     /// Any redirect is a failure.
     None,
 }
@@ -122,14 +180,16 @@ pub enum Over {
         /// Never 0.
         step: i64,
     },
-    /// Half-open windows of time that meet exactly; binds `{start, end}` as RFC 3339 text.
+    /// Half-open windows of time that meet exactly; binds `{start, end, last}` as RFC 3339 text.
     Windows {
         /// Their length.
         every: Step,
-        /// Start of the first.
+        /// Start of the first; `{{ cursor }}` in it: windows go on where the last run ended.
         from: TemplateText,
         /// End of the last (cut off there).
         to: TemplateText,
+        /// How far each reaches back into the one before.
+        overlap: Duration,
     },
     /// Each record that another task lands.
     Records {
@@ -137,7 +197,27 @@ pub enum Over {
         task: SpecIndex,
         /// Only the records for which it holds.
         filter: Option<JqText>,
+        /// Lists of up to this many records are bound instead of one.
+        batch: Option<u32>,
+        /// Which of the parent's records.
+        which: Which,
     },
+    /// The rows of a file, read when the plan was loaded.
+    Rows {
+        /// As the plan names it.
+        file: String,
+        /// Its rows: objects (CSV: of text).
+        rows: Arc<[Value]>,
+    },
+}
+
+/// Which records of a parent drive its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that are new or differ from the row held.
+    Changed,
+    /// `all = true`: every row that the parent's table holds, once the parent has ended.
+    All,
 }
 
 /// A calendar step or a fixed one.
@@ -154,6 +234,8 @@ pub enum Step {
 /// How an answer is read.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Reading {
+    /// What the body is.
+    pub decode: Decode,
     /// Yields the records; none: an array's elements, else the object itself.
     pub records: Option<JqText>,
     /// Yields the names of the values when records are arrays.
@@ -164,6 +246,69 @@ pub struct Reading {
     pub filter: Option<JqText>,
     /// Fields added to each record; `record` is bound.
     pub fields: Vec<(String, ValueTemplate)>,
+    /// Yields how many records the source says there are: fewer received fails the task.
+    pub total: Option<JqText>,
+    /// An answer with as many records was cut off.
+    pub cap: Option<u64>,
+}
+
+/// `decode = …`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Decode {
+    /// By the content type, else by the body's beginning.
+    #[default]
+    Auto,
+    /// JSON (RFC 8259).
+    Json,
+    /// A JSON value per line.
+    Jsonl,
+    /// RFC 4180, the first line names the fields.
+    Csv,
+    /// XML 1.0.
+    Xml,
+    /// One record with one field, `text`.
+    Text,
+}
+
+/// The type of a column, said by the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// true, false
+    Bool,
+    /// Whole numbers of 64 bits.
+    Int,
+    /// IEEE 754 double precision.
+    Float,
+    /// Numbers with all their digits.
+    Decimal,
+    /// Text.
+    Text,
+    /// RFC 3339 in UTC, or epoch seconds or milliseconds.
+    Timestamp,
+    /// `YYYY-MM-DD`, or `YYYYMMDD`.
+    Date,
+    /// JSON as it came.
+    Json,
+}
+
+/// `schema = …`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum SchemaPolicy {
+    /// New columns are added, types widen.
+    #[default]
+    Evolve,
+    /// A record that does not fit the columns there are fails its request.
+    Frozen,
+}
+
+/// `text = …`: for text that a store cannot hold (U+0000, lone surrogates).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum TextPolicy {
+    /// Such characters become U+FFFD.
+    #[default]
+    Replace,
+    /// The request fails.
+    Fail,
 }
 
 /// What happens to what the table holds.
@@ -175,6 +320,17 @@ pub enum Mode {
     Merge,
     /// The run's rows replace the whole content, at the end of the spec.
     Replace,
+    /// Merge; what a complete run did not return is removed, or marked.
+    Mirror(Deleted),
+}
+
+/// What a mirror does with a row that a complete run did not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deleted {
+    /// Removes it.
+    Remove,
+    /// `deleted = "mark"`: sets its `_deleted_at`.
+    Mark,
 }
 
 impl Mode {
@@ -184,7 +340,13 @@ impl Mode {
             Mode::Append => "append",
             Mode::Merge => "merge",
             Mode::Replace => "replace",
+            Mode::Mirror(_) => "mirror",
         }
+    }
+
+    /// Whether records replace the row of the same key.
+    pub fn merges(self) -> bool {
+        matches!(self, Mode::Merge | Mode::Mirror(_))
     }
 }
 
@@ -193,8 +355,14 @@ impl Mode {
 pub struct CursorSpec {
     /// The field of the final record whose greatest value is kept.
     pub field: String,
-    /// The value before the first run.
+    /// The value before the first run. Its form says what the field's values are: see
+    /// [`CursorKind`](crate::CursorKind).
     pub start: TemplateText,
+    /// How far before the value landed last the next run begins.
+    pub lookback: Option<Duration>,
+    /// The smallest step of the API's time: `last` of a window is its end minus this (default 1 s),
+    /// and no window is split below it.
+    pub granularity: Option<Duration>,
     /// Where it stands.
     pub at: Place,
 }
@@ -230,6 +398,10 @@ pub enum OnAction {
     Fail,
     /// This combination's paging ends here.
     Stop,
+    /// The credential is renewed, once, and the request sent again.
+    Reauth,
+    /// The answer was cut off: the window (or batch) is halved.
+    Split,
 }
 
 impl OnRule {

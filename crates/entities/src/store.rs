@@ -1,6 +1,6 @@
 //! The trait Store: ledger and tables, and the one operation that changes both: commit.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     Failure, Landing, Moment, PlanName, RunId, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, Vars,
@@ -15,6 +15,16 @@ pub enum ResumeMode {
     Resume,
     /// Undo it and begin anew.
     Fresh,
+}
+
+/// What of a plan a new run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Work {
+    /// What earlier runs owe, then everything.
+    #[default]
+    All,
+    /// `syncctl retry`: only the requests that failed in the last finished run.
+    Failed,
 }
 
 /// What is frozen when a run begins and reused when it is resumed.
@@ -37,6 +47,8 @@ pub struct BeginRequest<'a> {
     pub resume: ResumeMode,
     /// `--full-refresh`: cursors are ignored (not lost).
     pub full_refresh: bool,
+    /// What of the plan to do.
+    pub work: Work,
     /// What to freeze if the run is new.
     pub frozen: Frozen,
     /// Now.
@@ -82,6 +94,10 @@ pub struct SpecProgress {
     pub skipped: u64,
     /// Records landed.
     pub records: u64,
+    /// Combinations whose failed pages of an earlier run are open again in this one: their own first
+    /// page must wait until the store says that they are settled ([`Committed::settled`]), since the
+    /// cursor it begins at is theirs to move. Not for specs whose windows go on from the cursor.
+    pub held_back: Vec<String>,
     /// Cursor values at the start, by combination ([`Landing::combination_of`](crate::Landing::combination_of)).
     /// Empty for specs without cursor, and under `--full-refresh`.
     pub cursors: Vec<(String, Value)>,
@@ -148,10 +164,25 @@ pub struct Committed {
     /// Records that were not landed, because the run before landed them: an incremental append got
     /// the records at its cursor again.
     pub dropped: u64,
+    /// The combination of the landing was held back ([`SpecProgress::held_back`]) and is not any more:
+    /// nothing that an earlier run owed it is open.
+    pub settled: Option<Settled>,
     /// Set when the store could not hold a record: the landing was written as this failure; no row
     /// and no child of it is there. Its follow-ups are opened all the same: they may be in flight
     /// already, and the pages behind are not the culprits.
     pub failed: Option<Failure>,
+}
+
+/// What became of what was owed for a combination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The combination ([`Landing::combination_of`](crate::Landing::combination_of)).
+    pub combination: String,
+    /// Its cursor now, if it has one.
+    pub cursor: Option<Value>,
+    /// Something of it failed again, and asking for everything since the cursor once more would append
+    /// rows that are there: the combination sits this run out.
+    pub sits_out: bool,
 }
 
 /// Why a store cannot go on. All of these end the run; nothing that was reported committed is lost.
@@ -219,6 +250,17 @@ pub trait Store: Send {
     /// because it was owed. A record that the store cannot hold fails its task ([`FailureKind::Record`](crate::FailureKind::Record)),
     /// and only that: of the landing the failure and the follow-up tasks are written.
     fn commit(&mut self, entries: Vec<Entry>) -> Result<Vec<Committed>, StoreError>;
+
+    /// Rows of a spec's table in ascending order of their row's number, from the first above `after` on,
+    /// at most `limit`: what drives children that want `all` rows. Fields have the names they had in the
+    /// records; JSON columns are values again.
+    fn rows(
+        &mut self,
+        run: RunId,
+        spec: SpecIndex,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Map<String, Value>)>, StoreError>;
 
     /// Open tasks of a spec in a run with ids above `after`, ascending, at most `limit`.
     fn open_tasks(

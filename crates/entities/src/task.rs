@@ -9,8 +9,9 @@ use crate::{SpecIndex, TaskId};
 
 /// The `foreach` names of a task and their values, shared by all pages of a chain.
 ///
-/// A window is `{"start": "2024-01-01T00:00:00Z", "end": "…"}`; a parent record is an object of
-/// the fields that the child's templates read, the parent's key, and the parent's own names.
+/// A window is `{"start": "2024-01-01T00:00:00Z", "end": "…", "last": "…"}` (with the offset of the
+/// spec's zone); a parent record is an object of the fields that the child's templates read, the parent's
+/// key, and the parent's own names; a batch is a list of such objects.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bindings(pub Arc<Map<String, Value>>);
@@ -36,6 +37,9 @@ pub struct Page {
     /// Number of the last page, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u32>,
+    /// Records that the pages before received, where the sum is compared with a declared `total`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
 }
 
 fn one() -> u32 {
@@ -45,7 +49,15 @@ fn one() -> u32 {
 impl Page {
     /// The first page of a chain.
     pub fn first() -> Self {
-        Page { number: 1, position: Position::First, previous: None, stride: 1, step: None, last: None }
+        Page {
+            number: 1,
+            position: Position::First,
+            previous: None,
+            stride: 1,
+            step: None,
+            last: None,
+            received: None,
+        }
     }
 }
 
@@ -65,6 +77,24 @@ pub enum Position {
     Url(String),
 }
 
+/// One slice of a task: one combination of the names that are multiplied below a parent record or
+/// below a combination. Slices go on like pages: when the first page of slice `i` has ended, well or
+/// not, its Landing opens slice `i + stride`; slice 0 opens the first of each strand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// The task that is slice 0: its id.
+    pub head: TaskId,
+    /// From 0.
+    pub index: u64,
+    /// The cursor's value when everything before this slice has landed: the start of its window,
+    /// without overlap and lookback. None where windows do not go on from a cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Value>,
+    /// The cursor's value when this slice has landed as well: the end of its window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Value>,
+}
+
 /// One request to make.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
@@ -80,6 +110,10 @@ pub struct Task {
     pub bindings: Bindings,
     /// Its page.
     pub page: Page,
+    /// Which slice below its parent record or its combination it is; none for specs without slices
+    /// ([`TaskSpec::sliced`](crate::TaskSpec::sliced)), and for a child that was opened in the ledger and not
+    /// begun: its bindings are the record's alone then.
+    pub slice: Option<Slice>,
     /// What `{{ cursor }}` stands for: the value landed so far, none before the first.
     pub cursor: Option<Value>,
 }

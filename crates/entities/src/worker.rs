@@ -51,12 +51,24 @@ pub enum Hop {
         /// 303 (and 301, 302 of a POST): the hop is a GET without a body.
         get: bool,
     },
+    /// A token was renewed with the grant: the task's own request takes another.
+    Renewed {
+        /// Renewals for this task so far, this one included.
+        count: u32,
+    },
 }
 
 impl fmt::Debug for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hop::Redirect { url: _, count, get } = self;
-        f.debug_struct("Redirect").field("url", &"***").field("count", count).field("get", get).finish()
+        match self {
+            Hop::Redirect { url: _, count, get } => f
+                .debug_struct("Redirect")
+                .field("url", &"***")
+                .field("count", count)
+                .field("get", get)
+                .finish(),
+            Hop::Renewed { count } => f.debug_struct("Renewed").field("count", count).finish(),
+        }
     }
 }
 

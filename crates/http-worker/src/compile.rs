@@ -132,7 +132,7 @@ fn compile_request(
     }
     let body = CompiledBody::compile(&spec.body, &paging, credential.as_ref(), spec.at, run)?;
     match &spec.body {
-        entities::Body::Empty => {}
+        entities::Body::Empty | entities::Body::Raw(_) => {}
         entities::Body::Json(template) => secret_texts(template, run, &mut hidden)?,
         entities::Body::Form(fields) => {
             for (_, template) in fields {

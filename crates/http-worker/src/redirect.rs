@@ -17,7 +17,7 @@ pub(crate) fn hop(
     url: &Url,
     method: Method,
     before: Option<&Hop>,
-    policy: Redirects,
+    policy: &Redirects,
 ) -> Option<Result<Hop, Failure>> {
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -33,7 +33,7 @@ fn follow(
     url: &Url,
     method: Method,
     before: Option<&Hop>,
-    policy: Redirects,
+    policy: &Redirects,
 ) -> Result<Hop, Failure> {
     let refused = |message: String| Failure::new(FailureClass::Permanent, FailureKind::Redirect, message);
     let mut target = std::str::from_utf8(location)
@@ -44,13 +44,13 @@ fn follow(
         return Err(refused(format!("{} redirects to another origin, {}", origin(url), origin(&target)))
             .help("make the other origin an endpoint of its own; credentials stay with theirs"));
     }
-    if policy == Redirects::None {
+    if *policy == Redirects::None {
         return Err(refused(format!("{} redirects, and `redirects` is \"none\"", origin(url)))
             .help("set redirects = \"same-origin\", or ask for the final path"));
     }
     let (count, got) = match before {
         Some(Hop::Redirect { count, get, .. }) => (count + 1, *get),
-        None => (1, false),
+        _ => (1, false),
     };
     if count > MOST {
         return Err(refused(format!("more than {MOST} redirects")));
@@ -81,36 +81,50 @@ mod tests {
             Option<Result<(&'static str, u32, bool), &'static str>>,
         );
         let cases: Vec<Case> = vec![
-            (200, "/y", Method::Get, None, same, None),
-            (304, "/y", Method::Get, None, same, None),
-            (302, "/y?z#f", Method::Get, None, same, Some(Ok(("https://a.example/y?z", 1, false)))),
-            (302, "y", Method::Get, at(3, false), same, Some(Ok(("https://a.example/p/y", 4, false)))),
-            (301, "/y", Method::Post, None, same, Some(Ok(("https://a.example/y", 1, true)))),
-            (303, "/y", Method::Get, None, same, Some(Ok(("https://a.example/y", 1, true)))),
-            (307, "/y", Method::Post, None, same, Some(Ok(("https://a.example/y", 1, false)))),
-            (308, "/y", Method::Post, at(1, true), same, Some(Ok(("https://a.example/y", 2, true)))),
+            (200, "/y", Method::Get, None, same.clone(), None),
+            (304, "/y", Method::Get, None, same.clone(), None),
+            (302, "/y?z#f", Method::Get, None, same.clone(), Some(Ok(("https://a.example/y?z", 1, false)))),
+            (
+                302,
+                "y",
+                Method::Get,
+                at(3, false),
+                same.clone(),
+                Some(Ok(("https://a.example/p/y", 4, false))),
+            ),
+            (301, "/y", Method::Post, None, same.clone(), Some(Ok(("https://a.example/y", 1, true)))),
+            (303, "/y", Method::Get, None, same.clone(), Some(Ok(("https://a.example/y", 1, true)))),
+            (307, "/y", Method::Post, None, same.clone(), Some(Ok(("https://a.example/y", 1, false)))),
+            (308, "/y", Method::Post, at(1, true), same.clone(), Some(Ok(("https://a.example/y", 2, true)))),
             (
                 302,
                 "https://a.example:443/y",
                 Method::Get,
                 None,
-                same,
+                same.clone(),
                 Some(Ok(("https://a.example/y", 1, false))),
             ),
-            (302, "http://a.example/y", Method::Get, None, same, Some(Err("http://a.example"))),
-            (302, "//b.example/y", Method::Get, None, same, Some(Err("https://b.example"))),
-            (302, "https://a.example:444/y", Method::Get, None, same, Some(Err("https://a.example:444"))),
-            (302, "https://u:p@a.example/y", Method::Get, None, same, Some(Err("another origin"))),
-            (302, "file:///etc/passwd", Method::Get, None, same, Some(Err("another origin"))),
-            (302, "https://", Method::Get, None, same, Some(Err("not a URL"))),
-            (302, "/y", Method::Get, at(10, false), same, Some(Err("more than 10"))),
+            (302, "http://a.example/y", Method::Get, None, same.clone(), Some(Err("http://a.example"))),
+            (302, "//b.example/y", Method::Get, None, same.clone(), Some(Err("https://b.example"))),
+            (
+                302,
+                "https://a.example:444/y",
+                Method::Get,
+                None,
+                same.clone(),
+                Some(Err("https://a.example:444")),
+            ),
+            (302, "https://u:p@a.example/y", Method::Get, None, same.clone(), Some(Err("another origin"))),
+            (302, "file:///etc/passwd", Method::Get, None, same.clone(), Some(Err("another origin"))),
+            (302, "https://", Method::Get, None, same.clone(), Some(Err("not a URL"))),
+            (302, "/y", Method::Get, at(10, false), same.clone(), Some(Err("more than 10"))),
             (302, "/y", Method::Get, None, Redirects::None, Some(Err("\"none\""))),
         ];
         let url = Url::parse("https://a.example/p/x?q=secret").unwrap();
         for (status, location, method, before, policy, expected) in cases {
             let mut headers = HeaderMap::new();
             headers.insert(LOCATION, location.parse().unwrap());
-            let found = hop(status, &headers, &url, method, before.as_ref(), policy);
+            let found = hop(status, &headers, &url, method, before.as_ref(), &policy);
             match (found, expected) {
                 (None, None) => {}
                 (Some(Ok(Hop::Redirect { url, count, get })), Some(Ok(expected))) => {
@@ -123,6 +137,6 @@ mod tests {
                 (found, expected) => panic!("{status} {location}: {found:?}, expected {expected:?}"),
             }
         }
-        assert!(hop(302, &HeaderMap::new(), &url, Method::Get, None, same).is_none());
+        assert!(hop(302, &HeaderMap::new(), &url, Method::Get, None, &same).is_none());
     }
 }

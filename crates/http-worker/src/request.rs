@@ -76,10 +76,8 @@ impl CompiledRequest {
         let paged = self.paging.value(&job.task.page.position);
         let url = match (&job.hop, &job.task.page.position) {
             (Some(Hop::Redirect { url, .. }), _) => self.elsewhere(url, &scope)?,
-            (None, Position::Url(text)) => {
-                self.elsewhere(&with_secrets(text, &job.context.secrets), &scope)?
-            }
-            (None, _) => self.url(&scope, paged.as_ref())?,
+            (_, Position::Url(text)) => self.elsewhere(&with_secrets(text, &job.context.secrets), &scope)?,
+            _ => self.url(&scope, paged.as_ref())?,
         };
         let get = matches!(&job.hop, Some(Hop::Redirect { get: true, .. }));
         let mut headers = self.headers.clone();

@@ -285,7 +285,7 @@ impl Exchange<'_> {
         let task = self.job.context.plan.spec(self.job.task.spec);
         match url_of(url) {
             Ok(url) => {
-                redirect::hop(status, headers, &url, task.method, self.job.hop.as_ref(), task.redirects)
+                redirect::hop(status, headers, &url, task.method, self.job.hop.as_ref(), &task.redirects)
             }
             Err(failure) => Some(Err(failure)),
         }

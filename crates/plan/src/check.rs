@@ -101,6 +101,7 @@ fn check_key_place(findings: &Findings, task: &TaskSpec, endpoints: &[Option<End
     let why = match (task.method, &task.body) {
         (Method::Get, _) => "a GET request has no body",
         (Method::Post, Body::Form(_)) => "the task sends a form",
+        (Method::Post, Body::Raw(_)) => "the task sends `body` as it is",
         (Method::Post, Body::Json(ValueTemplate::List(_) | ValueTemplate::Plain(_))) => {
             "the task's JSON is no object"
         }

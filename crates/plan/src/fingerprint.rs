@@ -16,6 +16,7 @@ pub(crate) fn fingerprint(task: &TaskSpec, names: &[String]) -> String {
             Body::Empty => Value::Null,
             Body::Json(body) => json!({ "json": value(body) }),
             Body::Form(form) => json!({ "form": params(form) }),
+            Body::Raw(text) => json!({ "raw": &*text.source }),
         },
         "paginate": task.paginate.as_ref().map(paginate),
         "records": jq(task.reading.records.as_ref()),
@@ -23,10 +24,21 @@ pub(crate) fn fingerprint(task: &TaskSpec, names: &[String]) -> String {
         "map": jq(task.reading.map.as_ref()),
         "where": jq(task.reading.filter.as_ref()),
         "fields": params(&task.reading.fields),
+        "decode": format!("{:?}", task.reading.decode),
+        "total": jq(task.reading.total.as_ref()),
+        "cap": task.reading.cap,
+        "types": task.types.iter().map(|(name, kind)| json!([name, format!("{kind:?}")])).collect::<Vec<_>>(),
+        "text": format!("{:?}", task.text),
+        "zone": task.zone,
         "table": task.table,
         "key": task.key,
         "mode": task.mode.as_str(),
-        "cursor": task.cursor.as_ref().map(|cursor| json!([cursor.field, &*cursor.start.source])),
+        "cursor": task.cursor.as_ref().map(|cursor| json!([
+            cursor.field,
+            &*cursor.start.source,
+            cursor.lookback.map(|lookback| lookback.as_nanos().to_string()),
+            cursor.granularity.map(|granularity| granularity.as_nanos().to_string()),
+        ])),
     });
     format!("{:032x}", xxh3_128(text.to_string().as_bytes()))
 }
@@ -54,16 +66,24 @@ fn over(over: &Over, names: &[String]) -> Value {
     match over {
         Over::List(list) => json!({ "list": value(list) }),
         Over::Range { from, to, step } => json!({ "range": [from, to, step] }),
-        Over::Windows { every, from, to } => {
+        Over::Windows { every, from, to, overlap } => {
             let every = match every {
                 Step::Months(count) => format!("{count} months"),
                 Step::Days(count) => format!("{count} days"),
                 Step::Fixed(duration) => format!("{} ns", duration.as_nanos()),
             };
-            json!({ "windows": [every, &*from.source, &*to.source] })
+            json!({ "windows": [every, &*from.source, &*to.source, overlap.as_nanos().to_string()] })
         }
-        Over::Records { task, filter } => {
-            json!({ "task": names.get(task.0 as usize), "where": jq(filter.as_ref()) })
+        Over::Records { task, filter, batch, which } => json!({
+            "task": names.get(task.0 as usize),
+            "where": jq(filter.as_ref()),
+            "batch": batch,
+            "which": format!("{which:?}"),
+        }),
+        // A file that changed is another file.
+        Over::Rows { file: _, rows } => {
+            let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+            json!({ "rows": format!("{:032x}", xxh3_128(text.as_bytes())) })
         }
     }
 }

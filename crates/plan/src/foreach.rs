@@ -1,5 +1,7 @@
 //! `foreach`: what a task is repeated over.
 
+use std::time::Duration;
+
 use entities::{Foreach, Over, SpecIndex, TemplateText, ValueTemplate};
 use serde_json::Value;
 use toml::de::DeValue;
@@ -189,7 +191,12 @@ fn windows(mut section: Section<'_>) -> Option<Over> {
     }
     let from = bound(&from?);
     let to = bound(&to?);
-    Some(Over::Windows { every: step.filter(|step| !units::is_zero(*step))?, from: from?, to: to? })
+    Some(Over::Windows {
+        every: step.filter(|step| !units::is_zero(*step))?,
+        from: from?,
+        to: to?,
+        overlap: Duration::ZERO,
+    })
 }
 
 /// One end of the windows: a date, a timestamp, or a template that gives one.
@@ -242,5 +249,10 @@ fn records(mut section: Section<'_>, tasks: &[String]) -> Option<Over> {
         return None;
     };
     let index = SpecIndex(u32::try_from(index).ok()?);
-    Some(Over::Records { task: index, filter: filter.and_then(|item| item.jq()) })
+    Some(Over::Records {
+        task: index,
+        filter: filter.and_then(|item| item.jq()),
+        batch: None,
+        which: entities::Which::Changed,
+    })
 }

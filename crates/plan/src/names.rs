@@ -153,6 +153,7 @@ impl<'a> Names<'a> {
             Body::Empty => false,
             Body::Json(value) => self.value(value, visible),
             Body::Form(params) => self.params(params, visible),
+            Body::Raw(text) => self.template(text, visible),
         };
         if let Some(auth) = &task.auth {
             self.auth(auth, visible);
@@ -161,22 +162,18 @@ impl<'a> Names<'a> {
     }
 
     fn auth(&self, auth: &Auth, visible: Visible<'_>) {
-        match auth {
-            Auth::None => {}
-            Auth::Bearer(text) | Auth::ApiKey { value: text, .. } => {
-                self.template(text, visible);
-            }
-            Auth::Basic { user, password } => {
-                self.template(user, visible);
-                self.template(password, visible);
-            }
+        for text in auth.texts() {
+            self.template(text, visible);
+        }
+        for value in auth.values() {
+            self.value(value, visible);
         }
     }
 
     fn foreach(&self, foreach: &Foreach, parent: Option<&TaskSpec>) {
         let visible = Visible::nothing("`foreach`");
         match &foreach.over {
-            Over::Range { .. } => {}
+            Over::Range { .. } | Over::Rows { .. } => {}
             Over::List(ValueTemplate::Text(text)) => {
                 self.template(text, visible);
                 match self.evaluate(text) {

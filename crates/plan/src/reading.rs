@@ -36,7 +36,7 @@ pub(crate) fn reading(section: &mut Section<'_>) -> Reading {
             ),
         }
     }
-    Reading { records, columns, map, filter, fields }
+    Reading { records, columns, map, filter, fields, ..Reading::default() }
 }
 
 /// A column of a table that the plan names itself.

@@ -141,6 +141,8 @@ fn cursor(item: &Item<'_>) -> Option<CursorSpec> {
     Some(CursorSpec {
         field,
         start: TemplateText { source: start.into(), at: item.findings.place(at) },
+        lookback: None,
+        granularity: None,
         at: item.findings.place(item.key_span.clone()),
     })
 }

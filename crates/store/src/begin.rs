@@ -422,6 +422,7 @@ fn progress(
                 failed: number(3)?,
                 skipped: number(4)?,
                 records: number(5)?,
+                held_back: Vec::new(),
                 cursors: Vec::new(),
             })
         },

@@ -145,7 +145,7 @@ impl<'a> Commit<'a> {
         let tally = self.tally(spec, landing);
         tally.records += i64::try_from(landed).unwrap_or(i64::MAX);
         tally.skipped += i64::from(landing.skipped);
-        Ok(Committed { children, rows, dropped: dropped as u64, failed: None })
+        Ok(Committed { children, rows, dropped: dropped as u64, ..Committed::default() })
     }
 
     fn open_pages(&self, landing: &Landing) -> Result<(), Trouble> {

@@ -43,7 +43,7 @@ pub(crate) fn write(
     }
     let stage;
     let name = match spec.mode {
-        Mode::Append | Mode::Merge => spec.table.as_str(),
+        Mode::Append | Mode::Merge | Mode::Mirror(_) => spec.table.as_str(),
         Mode::Replace => {
             stage = stage_of(&spec.table);
             stage.as_str()

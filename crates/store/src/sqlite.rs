@@ -111,6 +111,17 @@ impl Store for SqliteStore {
         Ok(committed)
     }
 
+    fn rows(
+        &mut self,
+        _run: RunId,
+        _spec: SpecIndex,
+        _after: u64,
+        _limit: usize,
+    ) -> Result<Vec<(u64, serde_json::Map<String, serde_json::Value>)>, StoreError> {
+        // TODO(store helper)
+        Ok(Vec::new())
+    }
+
     fn open_tasks(
         &mut self,
         run: RunId,

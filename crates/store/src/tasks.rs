@@ -197,6 +197,7 @@ fn read(row: &Row<'_>, spec: SpecIndex) -> Result<Task, Trouble> {
             None => Bindings::default(),
         },
         page: page_of(position)?,
+        slice: None,
         cursor: cursor.map(|text| serde_json::from_str::<Value>(&text)).transpose()?,
     })
 }

@@ -82,6 +82,16 @@ impl Store for TornStore {
         self.whole.commit(entries)
     }
 
+    fn rows(
+        &mut self,
+        run: RunId,
+        spec: SpecIndex,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, serde_json::Map<String, serde_json::Value>)>, StoreError> {
+        self.whole.rows(run, spec, after, limit)
+    }
+
     fn open_tasks(
         &mut self,
         run: RunId,

@@ -132,6 +132,7 @@ impl TaskManager {
                 cursor: source.cursor(&bindings),
                 bindings,
                 page: Page::first(),
+                slice: None,
             };
             self.queue.push_back(lane, Queued::new(task, now));
         }
@@ -308,6 +309,7 @@ mod tests {
                 failed: 0,
                 skipped: 0,
                 records: 0,
+                held_back: Vec::new(),
                 cursors: Vec::new(),
             },
             parent: None,

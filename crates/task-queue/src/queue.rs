@@ -178,6 +178,7 @@ mod tests {
             combination: None,
             bindings: Bindings::default(),
             page: Page::first(),
+            slice: None,
             cursor: None,
         };
         Queued::new(task, Moment(0))

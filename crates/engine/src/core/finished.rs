@@ -72,6 +72,8 @@ impl Core {
             Next::End => (Vec::new(), None),
             Next::Pages(pages) => self.guard(slot, flight, &task, pages),
             Next::Broken(page, failure) => (Vec::new(), Some((page, failure))),
+            // TODO(engine helper)
+            Next::Split(_) => (Vec::new(), None),
         };
         let mut next = self.manager.follow_up(flight.lane, &task, pages, now);
         let broken =

@@ -329,6 +329,7 @@ fn child_task(id: TaskId) -> Task {
         combination: None,
         bindings: entities::Bindings::default(),
         page: Page::first(),
+        slice: None,
         cursor: None,
     }
 }

@@ -148,6 +148,7 @@ impl<'p> Names<'p> {
             Body::Empty => {}
             Body::Json(value) => self.value(value)?,
             Body::Form(values) => self.values(values.iter())?,
+            Body::Raw(text) => self.text(text)?,
         }
         self.auth(spec.auth.as_ref().unwrap_or(&endpoint.auth))?;
         if let Some(cursor) = &spec.cursor {
@@ -164,15 +165,8 @@ impl<'p> Names<'p> {
     }
 
     fn auth(&mut self, auth: &Auth) -> Result<(), Failure> {
-        match auth {
-            Auth::None => Ok(()),
-            Auth::Bearer(text) => self.text(text),
-            Auth::Basic { user, password } => {
-                self.text(user)?;
-                self.text(password)
-            }
-            Auth::ApiKey { value, .. } => self.text(value),
-        }
+        auth.texts().into_iter().try_for_each(|text| self.text(text))?;
+        auth.values().into_iter().try_for_each(|value| self.value(value))
     }
 
     fn paginate(&mut self, paginate: &'p Paginate) {

@@ -87,7 +87,9 @@ fn by_rule(rule: &OnRule, answer: &Answer) -> Verdict {
             Verdict::Wait(failure(FailureClass::Limited, FailureKind::RateLimited), after.max(how_long))
         }
         OnAction::Skip => Verdict::Skip,
-        OnAction::Fail => Verdict::Fail(failure(FailureClass::Permanent, FailureKind::Rule)),
+        OnAction::Fail | OnAction::Reauth | OnAction::Split => {
+            Verdict::Fail(failure(FailureClass::Permanent, FailureKind::Rule))
+        }
         OnAction::Stop => Verdict::Stop,
     }
 }

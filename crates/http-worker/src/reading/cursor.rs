@@ -57,7 +57,13 @@ mod tests {
 
     #[test]
     fn the_greatest_is_by_kind() {
-        let spec = CursorSpec { field: "at".into(), start: TemplateText::new(""), at: Default::default() };
+        let spec = CursorSpec {
+            field: "at".into(),
+            start: TemplateText::new(""),
+            lookback: None,
+            granularity: None,
+            at: Default::default(),
+        };
         for (records, expected) in [
             (r#"[{"at":3},{"at":12},{"at":null},{"at":7}]"#, Some("12")),
             (

@@ -292,6 +292,7 @@ impl Paging {
                     stride: strands,
                     step: Some(step),
                     last: Some(last),
+                    received: None,
                 })
                 .collect(),
         )
@@ -306,6 +307,7 @@ impl Paging {
             stride: 1,
             step: page.step.or(Some(came.received)),
             last,
+            received: None,
         };
         match self.max_pages {
             Some(most) if next.number > most => {

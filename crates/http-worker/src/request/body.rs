@@ -53,6 +53,7 @@ impl CompiledBody {
                     _ => CompiledBody::Json(Some(data)),
                 }
             }
+            Body::Raw(_) => return Err(wrong("not built yet: `body`", at)),
             Body::Form(fields) => CompiledBody::Form(
                 fields
                     .iter()

@@ -22,8 +22,8 @@ impl CompiledRequest {
                 let method = if *get { "GET" } else { self.method.as_str() };
                 format!("{method} {}", self.shown_elsewhere(url))
             }
-            (None, Position::Url(text)) => format!("{} {}", self.method.as_str(), self.shown_elsewhere(text)),
-            (None, _) => format!("{} {}", self.method.as_str(), self.shown_url(&scope, job)),
+            (_, Position::Url(text)) => format!("{} {}", self.method.as_str(), self.shown_elsewhere(text)),
+            _ => format!("{} {}", self.method.as_str(), self.shown_url(&scope, job)),
         }
     }
 

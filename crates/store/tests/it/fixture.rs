@@ -206,6 +206,7 @@ impl Fixture {
             combination: Some(combination),
             bindings: Bindings(Arc::new(json!({"n": combination}).as_object().unwrap().clone())),
             page: Page::first(),
+            slice: None,
             cursor: None,
         };
         landing_of(run, task, result)

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use entities::{
     Bindings, Body, EndpointIndex, Execution, Failure, FailureClass, FailureKind, Job, Method, Mode, Moment,
-    Outcome, Page, Phase, PhaseCell, Place, PlanName, Reading, Redirects, RunContext, RunId, Secrets,
-    SourceText, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, TaskSpec, TemplateText, Vars, Worker,
-    WorkerFactory, WorkerId,
+    Outcome, Page, Phase, PhaseCell, Place, PlanName, Reading, Redirects, RunContext, RunId, SchemaPolicy,
+    Secrets, SourceText, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, TaskSpec, TemplateText, TextPolicy,
+    Vars, Worker, WorkerFactory, WorkerId,
 };
 use supervisor::{Clock, Supervisor};
 
@@ -155,6 +155,8 @@ fn job(task: i64, run: i64) -> Job {
         body: Body::Empty,
         auth: None,
         redirects: Redirects::None,
+        idempotency: None,
+        zone: None,
         foreach: vec![],
         paginate: None,
         reading: Reading::default(),
@@ -162,6 +164,9 @@ fn job(task: i64, run: i64) -> Job {
         table: "bars".to_owned(),
         key: vec![],
         mode: Mode::Append,
+        types: Vec::new(),
+        schema: SchemaPolicy::Evolve,
+        text: TextPolicy::Replace,
         cursor: None,
         fingerprint: String::new(),
         at: Place::default(),
@@ -192,6 +197,7 @@ fn job(task: i64, run: i64) -> Job {
             combination: Some(0),
             bindings: Bindings::default(),
             page: Page::first(),
+            slice: None,
             cursor: None,
         },
         attempt: 1,

@@ -112,6 +112,7 @@ fn children_start_while_their_parent_still_has_requests_and_end_after_it() {
         combination: None,
         bindings: entities::Bindings::default(),
         page: Page::first(),
+        slice: None,
         cursor: None,
     };
     let tasks = vec![task(first), task(TaskId(first.0 + 1))];
