@@ -1,6 +1,7 @@
 //! A request as the datasets see it: where it goes and its parameters, wherever they came from.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -20,6 +21,8 @@ pub(crate) struct Ask<'r> {
     pub(crate) json: Option<Value>,
     /// `http://host:port` by which the client knows this server.
     pub(crate) origin: &'r str,
+    /// Since the server's start.
+    pub(crate) arrived: Duration,
 }
 
 impl Ask<'_> {

@@ -13,14 +13,15 @@ mod credential; // what `auth=` asks for
 mod faults; //   which request fails, and how
 mod hostile;
 mod limiter; //  strict limiters, by arrival
-mod log;
+mod log; //      what came in
 mod market; //   datasets …
 mod mount; //    what one first path segment stands for
 mod options; //  its matrix parameters
 mod random; //   the seeded hash everything is drawn from
 mod server; //   start, stop, the accept loop
 mod service; //  one request: mount, gate, dataset, faults
-mod tracker; //      what came in
+mod shapes; //   small APIs, each in the shape of a kind of real one
+mod tracker;
 
 pub use log::{ForeignRequest, LoggedRequest};
 pub use server::{Sandbox, SandboxConfig, start};

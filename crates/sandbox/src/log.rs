@@ -20,6 +20,8 @@ pub struct LoggedRequest {
     pub headers_seen: Vec<String>,
     /// Number of the TCP connection, from 1.
     pub connection: u64,
+    /// The JSON body of a request to one of the small APIs, without a credential (`auth=key:body:…`); else empty.
+    pub body: String,
 }
 
 /// A request that reached the other origin, which no plan asks for: everything it brought, values included.
@@ -53,6 +55,14 @@ impl Log {
         let mut entries = lock(&self.entries);
         entries.list.push(request);
         entries.cleared + entries.list.len() - 1
+    }
+
+    pub(crate) fn brought(&self, number: usize, body: String) {
+        let mut entries = lock(&self.entries);
+        let place = number.checked_sub(entries.cleared);
+        if let Some(entry) = place.and_then(|place| entries.list.get_mut(place)) {
+            entry.body = body;
+        }
     }
 
     pub(crate) fn answered(&self, number: usize, status: u16) {
@@ -92,6 +102,7 @@ impl LoggedRequest {
             "status": self.status,
             "headers_seen": self.headers_seen,
             "connection": self.connection,
+            "body": self.body,
         })
     }
 }

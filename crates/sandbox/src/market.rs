@@ -382,6 +382,6 @@ fn text(value: i64, places: u32) -> String {
 }
 
 /// A JSON number with exactly these digits.
-fn decimal(value: i64, places: u32) -> Value {
+pub(crate) fn decimal(value: i64, places: u32) -> Value {
     serde_json::from_str(&text(value, places)).unwrap_or_default()
 }

@@ -13,6 +13,7 @@ use crate::limiter::Limiter;
 use crate::log::lock;
 use crate::options::{self, Options};
 use crate::random::draw;
+use crate::shapes::{Shape, State};
 
 /// One dataset with its options; made on the first request below its segment.
 pub(crate) struct Mount {
@@ -23,6 +24,8 @@ pub(crate) struct Mount {
     pub(crate) pages: OnceLock<Pages>,
     /// Nothing may come between a request and its dataset: no limiter, no fault, no credential, no latency.
     pub(crate) plain: bool,
+    /// What the APIs of `shapes` remember.
+    pub(crate) state: State,
     grown: AtomicU64,
     requests: AtomicU64,
     busy: AtomicUsize,
@@ -40,6 +43,7 @@ pub(crate) enum Dataset {
     Hostile,
     Bench,
     Echo,
+    Shape(Shape),
 }
 
 impl Mount {
@@ -52,7 +56,11 @@ impl Mount {
             "hostile" => Dataset::Hostile,
             "bench" => Dataset::Bench,
             "echo" => Dataset::Echo,
-            _ => return Err(format!("no dataset `{name}`; there are tracker, market, hostile, bench, echo")),
+            _ => Dataset::Shape(Shape::named(name).ok_or_else(|| {
+                let shapes: Vec<&str> = Shape::ALL.iter().map(|(name, _)| *name).collect();
+                let shapes = shapes.join(", ");
+                format!("no dataset `{name}`; there are tracker, market, hostile, bench, echo, {shapes}")
+            })?),
         };
         let plain = options.faults.none()
             && options.slow.is_none()
@@ -60,12 +68,14 @@ impl Mount {
             && options.concurrency.is_none()
             && options.credential.is_none()
             && options.encoding.is_none();
+        let options_grown = options.grown.clone();
         let limiters = options.limits.iter().map(|rate| Limiter::new(*rate, options.window)).collect();
         Ok(Mount {
             segment: segment.to_owned(),
             dataset,
             options,
             pages: OnceLock::new(),
+            state: State::new(options_grown),
             plain,
             grown: AtomicU64::new(0),
             requests: AtomicU64::new(0),

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::credential::Credential;
 use crate::faults::FaultRates;
 use crate::limiter::{Rate, Window};
+use crate::shapes;
 
 /// What the parameters ask for; `routes.md` says what each means.
 #[derive(Clone, Debug)]
@@ -25,6 +28,11 @@ pub(crate) struct Options {
     pub(crate) encoding: Option<String>,
     pub(crate) pages: u64,
     pub(crate) size: u64,
+    /// How many seconds an access token is good for, and for how many requests.
+    pub(crate) expires: u64,
+    pub(crate) uses: u64,
+    /// When the data grew: milliseconds since 1970, in order.
+    pub(crate) grown: Vec<i64>,
 }
 
 impl Default for Options {
@@ -45,6 +53,9 @@ impl Default for Options {
             encoding: None,
             pages: 2000,
             size: 100,
+            expires: 3600,
+            uses: u64::MAX,
+            grown: Vec::new(),
         }
     }
 }
@@ -69,7 +80,7 @@ pub(crate) fn split_path(path: &str) -> (&str, &str) {
 pub(crate) fn parse(segment: &str) -> Result<(&str, Options), String> {
     let mut parts = segment.split(';');
     let dataset = parts.next().unwrap_or_default();
-    let mut options = Options::default();
+    let mut options = Options { credential: shapes::credential(dataset), ..Options::default() };
     for part in parts.filter(|part| !part.is_empty()) {
         let (name, raw) = part.split_once('=').unwrap_or((part, ""));
         let value = decode(raw);
@@ -109,9 +120,16 @@ fn set(options: &mut Options, name: &str, value: &str) -> Option<()> {
         }
         "pages" => options.pages = value.parse().ok()?,
         "size" => options.size = positive(value).filter(|size| *size <= 10_000)?,
+        "expires" => options.expires = value.parse().ok()?,
+        "uses" => options.uses = positive(value)?,
+        "grown" => options.grown = value.split(',').map(instant).collect::<Option<_>>()?,
         _ => return None,
     }
     Some(())
+}
+
+fn instant(text: &str) -> Option<i64> {
+    Some(text.parse::<Timestamp>().ok()?.as_millisecond())
 }
 
 fn positive(value: &str) -> Option<u64> {
@@ -186,6 +204,8 @@ mod tests {
             "tracker;auth=bearer",
             "tracker;window=round",
             "tracker;records=-1",
+            "crm;uses=0",
+            "crm;grown=yesterday",
         ] {
             let name = segment.split([';', '=']).nth(1).unwrap();
             let error = parse(segment).unwrap_err();

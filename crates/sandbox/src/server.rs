@@ -171,6 +171,13 @@ async fn serve(stream: TcpStream, connection: Connection) {
     }
 }
 
+/// Milliseconds since 1970: when data that grow are said to have changed.
+#[expect(clippy::disallowed_methods, reason = "a server stamps what changes with its own clock")]
+pub(crate) fn wall_clock() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the limiters go by arrival: this server reads its own clock")]
 fn clock() -> Instant {
     Instant::now()

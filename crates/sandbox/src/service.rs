@@ -24,7 +24,7 @@ use crate::log::{ForeignRequest, LoggedRequest, lock};
 use crate::mount::{Dataset, Mount};
 use crate::options::split_path;
 use crate::server::Shared;
-use crate::{bench, hostile, market, random, tracker};
+use crate::{bench, hostile, market, random, shapes, tracker};
 
 /// Requests are small; a larger body is a mistake of the caller.
 const MAX_REQUEST_BODY: usize = 16 << 20;
@@ -101,6 +101,7 @@ async fn gated(
             status: 0,
             headers_seen: credential::kinds(request.headers()),
             connection: connection.number,
+            body: String::new(),
         })
     });
     let (head, body) = request.into_parts();
@@ -117,7 +118,11 @@ async fn gated(
         json: if body.is_empty() { None } else { serde_json::from_slice(&body).ok() },
         body,
         origin: &origin,
+        arrived,
     };
+    if let (Some(log), Some(number)) = (&shared.log, logged) {
+        log.brought(number, shown_body(&ask, mount));
+    }
     let response = respond(connection, mount, arrived, &ask).await?;
     if let (Some(log), Some(number)) = (&shared.log, logged) {
         log.answered(number, response.status().as_u16());
@@ -131,6 +136,11 @@ async fn respond(
     arrived: Duration,
     ask: &Ask<'_>,
 ) -> io::Result<Answer> {
+    if let Dataset::Shape(shape) = mount.dataset
+        && let Some(response) = shapes::control(shape, mount, ask)
+    {
+        return Ok(response);
+    }
     if mount.options.credential.as_ref().is_some_and(|wanted| !wanted.holds(ask)) {
         let refused = refusal(StatusCode::UNAUTHORIZED, "bad credentials");
         return Ok(with_header(refused, WWW_AUTHENTICATE, "Bearer realm=\"sandbox\""));
@@ -146,17 +156,28 @@ async fn respond(
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
+    // A token that is used up by a request whose answer is lost could never be had again.
+    if let (Some(fault), Dataset::Shape(_)) = (fault, mount.dataset)
+        && shapes::gives_tokens(ask)
+    {
+        return spoilt(connection, refusal(StatusCode::SERVICE_UNAVAILABLE, "try again"), fault, retry_after);
+    }
     let response = match mount.dataset {
         Dataset::Tracker => tracker::answer(mount, ask),
         Dataset::Market => market::answer(mount, ask),
         Dataset::Bench => bench::answer(mount, ask.rest, ask.query),
         Dataset::Hostile => hostile::answer(ask, &connection.shared.elsewhere).await?,
         Dataset::Echo => answer::json(echo(ask).to_string()),
+        Dataset::Shape(shape) => shapes::answer(shape, mount, ask).await?,
     };
     let response = encoded(response, ask, mount.options.encoding.as_deref()).await?;
     let Some(fault) = fault else {
         return Ok(response);
     };
+    spoilt(connection, response, fault, retry_after)
+}
+
+fn spoilt(connection: &Connection, response: Answer, fault: Fault, retry_after: u64) -> io::Result<Answer> {
     if matches!(fault, Fault::ResetBeforeHead | Fault::ResetInBody) {
         connection.reset.store(true, Ordering::Relaxed);
     }
@@ -230,6 +251,21 @@ fn shown(uri: &http::Uri, mount: &Mount) -> String {
     };
     let pairs: Vec<Cow<'_, str>> = query.split('&').map(hide).collect();
     format!("{}?{}", uri.path(), pairs.join("&"))
+}
+
+/// What the log may hold of a body.
+fn shown_body(ask: &Ask<'_>, mount: &Mount) -> String {
+    let (Some(mut body), Dataset::Shape(_), false) =
+        (ask.json.clone(), mount.dataset, shapes::gives_tokens(ask))
+    else {
+        return String::new();
+    };
+    if let Some(Credential::Body(path, _)) = &mount.options.credential
+        && let Some(value) = body.pointer_mut(&format!("/{}", path.replace('.', "/")))
+    {
+        *value = "***".into();
+    }
+    body.to_string()
 }
 
 /// The server's own pages.

@@ -308,7 +308,7 @@ fn project_key(index: u64) -> String {
     if index < KEYS.len() as u64 { name.to_owned() } else { format!("{name}-{}", index / KEYS.len() as u64) }
 }
 
-fn pick<'a>(from: &[&'a str], dice: u64) -> &'a str {
+pub(crate) fn pick<'a>(from: &[&'a str], dice: u64) -> &'a str {
     from[(dice % 251) as usize % from.len()]
 }
 

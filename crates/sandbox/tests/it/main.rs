@@ -6,3 +6,4 @@ mod client;
 mod datasets;
 mod gates;
 mod hostility;
+mod shapes;
