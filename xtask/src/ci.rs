@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{layers, report, root, say, tidy};
+use crate::{codegen, layers, report, root, say, tidy};
 
 /// The steps that are cargo's.
 const STEPS: &[(&str, &[&str])] = &[
@@ -20,6 +20,7 @@ pub(crate) fn run() -> Result<()> {
     let root = root()?;
     report("layers", layers::check(&root)?)?;
     report("tidy", tidy::check(&root)?)?;
+    report("codegen", codegen::check(&root)?)?;
     for (name, args) in STEPS {
         #[expect(clippy::disallowed_methods, reason = "tells people how long a step took")]
         let start = Instant::now();

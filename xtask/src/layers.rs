@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("supervisor", &["entities"]),
     ("engine", &["entities", "expr", "task-queue", "rate-limit", "supervisor"]),
     ("syncctl", &["entities", "plan", "engine", "http-worker", "store", "sandbox"]),
-    ("xtask", &[]),
+    ("xtask", &["plan"]),
 ];
 
 /// What tests may use besides: real things instead of mocks.

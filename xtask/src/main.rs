@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod codegen;
 mod layers;
 mod tidy;
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 const HELP: &str = "\
 cargo xtask ci        everything a change must pass: format, lints, tests, docs, layers, tidy
+cargo xtask codegen   write plans/reference.md and plans/syncplan.schema.json anew
 cargo xtask layers    only the arrows between crates
 cargo xtask tidy      only the house rules that are not lints
 cargo xtask bench     speed and memory, as ratios measured side by side (release build)
@@ -20,6 +22,15 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("ci") => ci::run(),
+        Some("codegen") => {
+            let written = codegen::write(&root()?)?;
+            say(&if written.is_empty() {
+                "codegen: nothing to do\n".to_owned()
+            } else {
+                format!("codegen: wrote {}\n", written.join(" and "))
+            });
+            Ok(())
+        }
         Some("layers") => report("layers", layers::check(&root()?)?),
         Some("tidy") => report("tidy", tidy::check(&root()?)?),
         Some("bench") => bench::run(&root()?, &args[1..]),

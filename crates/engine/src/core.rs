@@ -15,6 +15,7 @@ mod event;
 mod finished;
 mod run;
 mod status;
+mod unsent;
 
 #[cfg(test)]
 mod scenarios;
@@ -23,10 +24,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use entities::{Committed, Entry, Moment, SpecIndex, Task, TaskId};
-use task_queue::{LaneId, TaskManager};
+use task_queue::{LaneId, Roots, TaskManager};
 
 pub(crate) use budgets::{BudgetKey, Budgets};
-pub(crate) use event::{Action, Event, LeaseGranted, PlanSlot, StoreSlot};
+pub(crate) use event::{Action, DrivenRows, Event, LeaseGranted, PlanSlot, StoreSlot};
 pub(crate) use run::{PlanRun, StartedRun, StartedSpec};
 
 use run::{Flight, SpecState};
@@ -108,6 +109,7 @@ impl Core {
             }
             Event::Committed { store, results } => self.committed(store, results, now),
             Event::Loaded { slot, spec, tasks, chains } => self.loaded(slot, spec, tasks, chains, now),
+            Event::Rows { slot, child, rows } => self.rows(slot, child, rows, now),
             Event::Broken { store, why } => self.broken(store, &why, now),
             Event::Leased { budget, window, granted } => self.budgets.leased(budget, window, granted),
             Event::Pause { slot } => self.pause(slot),
@@ -120,8 +122,13 @@ impl Core {
 
     /// Decides what to do now, given how many workers are idle.
     pub(crate) fn decide(&mut self, idle: usize, now: Moment) -> Vec<Action> {
-        self.load_open_tasks();
+        let more = self.fill(now);
+        self.land_unsent(now);
         self.assign(idle, now);
+        self.land_unsent(now);
+        if more {
+            self.wake = Some(now);
+        }
         self.end_what_has_ended(now);
         self.budgets.keep_closures(&mut self.actions, now);
         std::mem::take(&mut self.actions)
@@ -151,23 +158,49 @@ impl Core {
         for spec in started.specs {
             let budget = self.budgets.enlist(&spec.budget, &spec.limits, spec.closed_until);
             let mut state = SpecState::new(&run.context.plan, &spec.feed.progress, budget);
+            state.reads_rows = matches!(spec.feed.roots, Roots::Rows { .. });
             let lane = self.manager.open(spec.feed);
+            if run.requests_per_task == Some(0) {
+                self.manager.seal(lane);
+            }
             state.lane = lane;
             self.lanes.insert(lane, (slot, state.spec));
             run.specs.push(state);
             self.manager.expand(lane, now);
         }
         run.dirty = true;
+        for state in run.specs.iter().filter(|state| state.reads_rows) {
+            // In a retry the parent may be left out: its table stays as it is.
+            if state.parent.and_then(|parent| run.spec_state(parent)).is_none_or(|parent| parent.ended) {
+                self.manager.open_rows(state.lane);
+            }
+        }
         self.runs.insert(slot, run);
     }
 
-    /// Asks the ledger for open tasks where a lane runs low.
-    fn load_open_tasks(&mut self) {
+    /// Fills the lanes that run low: from their expansions, and by asking their store for open tasks
+    /// and rows. True if there is more to be looked at.
+    fn fill(&mut self, now: Moment) -> bool {
+        let mut more = false;
         for (slot, run) in &mut self.runs {
-            if !run.takes_work() {
+            if !run.takes_work() || Core::is_behind(&self.stores, run.store) {
                 continue;
             }
             for state in run.specs.iter_mut().filter(|state| !state.ended) {
+                more |= self.manager.fill(state.lane, now);
+                if let Some(parent) = state.parent.filter(|_| state.reads_rows)
+                    && let Some((after, limit)) = self.manager.wants_rows(state.lane)
+                {
+                    self.actions.push(Action::ReadRows {
+                        store: run.store,
+                        slot: *slot,
+                        run: run.context.run,
+                        parent,
+                        child: state.spec,
+                        after,
+                        limit,
+                    });
+                }
                 if let Some((after, limit)) = self.manager.wants_load(state.lane) {
                     self.actions.push(Action::Load {
                         store: run.store,
@@ -180,6 +213,15 @@ impl Core {
                     });
                 }
             }
+        }
+        more
+    }
+
+    fn rows(&mut self, slot: PlanSlot, child: SpecIndex, rows: DrivenRows, now: Moment) {
+        let Some(run) = self.runs.get_mut(&slot) else { return };
+        run.dirty = true;
+        if let Some(state) = run.spec_state(child) {
+            self.manager.rows(state.lane, rows, now);
         }
     }
 
@@ -231,15 +273,14 @@ impl Core {
                 Pending::Land { slot, spec, task, bytes, failed, skipped, records } => {
                     uncommitted.landings -= 1;
                     uncommitted.bytes -= bytes;
+                    self.opened(slot, &result.children);
                     let Some(run) = self.runs.get_mut(&slot) else { continue };
                     run.dirty = true;
-                    for (child, count) in &result.children {
-                        if let Some(lane) = run.spec_mut(*child).map(|state| state.lane) {
-                            self.manager.opened(lane, *count);
-                        }
-                    }
                     let refused = result.failed;
                     let Some(state) = run.spec_mut(spec) else { continue };
+                    if let Some(settled) = &result.settled {
+                        self.manager.settled(state.lane, settled, now);
+                    }
                     state.uncommitted -= 1;
                     state.done += 1;
                     state.skipped += u64::from(skipped);
@@ -252,8 +293,21 @@ impl Core {
                         self.actions.push(Action::Emit(event));
                     }
                 }
-                Pending::EndSpec { slot, spec } => self.spec_ended(slot, spec),
+                Pending::EndSpec { slot, spec } => {
+                    self.opened(slot, &result.children);
+                    self.spec_ended(slot, spec);
+                }
                 Pending::EndRun { slot } => self.run_ended(slot, now),
+            }
+        }
+    }
+
+    /// Children were opened in the ledger.
+    fn opened(&mut self, slot: PlanSlot, children: &[(SpecIndex, u64)]) {
+        let Some(run) = self.runs.get(&slot) else { return };
+        for (child, count) in children {
+            if let Some(state) = run.spec_state(*child) {
+                self.manager.opened(state.lane, *count);
             }
         }
     }

@@ -246,6 +246,14 @@ impl Driver {
                     store.thread.ask(ToStore::Load { slot, run, spec, after, limit, chains });
                 }
             }
+            Action::ReadRows { store, slot, run, parent, child, after, limit } => {
+                if let Some(store) = self.stores.get_mut(&store) {
+                    if !store.outbox.is_empty() {
+                        store.thread.ask(ToStore::Write(std::mem::take(&mut store.outbox)));
+                    }
+                    store.thread.ask(ToStore::Rows { slot, run, parent, child, after, limit });
+                }
+            }
             Action::Lease { budget, window, key, limit, want } => {
                 let granted = match &mut self.budgets {
                     None => LeaseGranted { tokens: want, held: Vec::new(), retry_at: None },

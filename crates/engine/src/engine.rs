@@ -1,17 +1,18 @@
 //! The handle: methods that send a command to the driver and wait for its answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
     EngineEvent, PlanName, PlanState, PlanStatus, ResumeMode, RunReport, Secrets, StoreOpener, SyncPlan,
-    WorkerFactory, WorkerStatus,
+    Work, WorkerFactory, WorkerStatus,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::EngineError;
+use crate::budget_file::BudgetFile;
 use crate::driver::{Command, Driver, NewPlan, Verb};
 
 /// What an engine is made of.
@@ -37,6 +38,11 @@ pub struct RunOptions {
     pub resume: ResumeMode,
     /// Ignore cursors.
     pub full_refresh: bool,
+    /// What of the plan a new run does.
+    pub work: Work,
+    /// Each task sends so many requests in this start and no more, and then ends: for a look at what
+    /// an API answers, into a store that is thrown away.
+    pub requests_per_task: Option<u64>,
     /// The longest wait a limit may ask for; a longer one ends the run as paused.
     pub wait: Duration,
 }
@@ -168,6 +174,15 @@ impl SyncEngine {
         self.commands.send(command(reply)).await.map_err(|_| EngineError::Closed)?;
         answer.await.map_err(|_| EngineError::Closed)
     }
+}
+
+/// Opens the file of budgets in `directory` (and makes it), to see whether an engine could.
+pub fn check_budgets(directory: &Path) -> Result<(), EngineError> {
+    let path = directory.join("budgets.db");
+    let opened = BudgetFile::open(&path);
+    opened
+        .map(drop)
+        .map_err(|error| EngineError::Budgets { path: path.display().to_string(), why: error.to_string() })
 }
 
 fn is_live(state: PlanState) -> bool {

@@ -13,11 +13,15 @@ mod core;
 mod driver;
 
 mod budget_file;
+mod foreach;
 mod prepare;
 mod writer;
 
 mod forecast;
 
-pub use engine::{EngineConfig, EngineStatus, RunOptions, SyncEngine};
+pub use engine::{EngineConfig, EngineStatus, RunOptions, SyncEngine, check_budgets};
 pub use error::EngineError;
-pub use forecast::{Forecast, TaskForecast, forecast};
+pub use forecast::{
+    Bottleneck, EndpointForecast, Experience, Forecast, Learned, LimitForecast, TaskForecast, forecast,
+    forecast_of,
+};

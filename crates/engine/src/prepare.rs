@@ -1,15 +1,18 @@
-//! From a plan to what the core runs: which specs, their lists evaluated, their windows cut, the
-//! budgets they draw on.
+//! From a plan to what the core runs: which specs, what they are repeated over, the budgets they draw
+//! on.
+
+use std::sync::Arc;
 
 use entities::{
-    Body, Failure, FailureClass, FailureKind, Moment, Over, Place, RunContext, Secrets, SpecIndex,
-    SpecProgress, SyncPlan, TaskSpec, TemplateText, Vars,
+    Body, Failure, FailureClass, FailureKind, Mode, Place, RunContext, SpecIndex, SpecProgress, SyncPlan,
+    TaskId, TaskSpec, TemplateText, ValueTemplate,
 };
 use expr::{CompiledValue, ExprError, Globals, Scope, Template};
-use serde_json::{Map, Value};
-use task_queue::{Dimension, Expansion, Feed, Values, Windows, parse_instant};
+use serde_json::Map;
+use task_queue::{Feed, Rules};
 
 use crate::core::{BudgetKey, StartedSpec};
+use crate::foreach::{Repeats, Shared, combination_names};
 
 /// The specs to run: those named and their ancestors, in the plan's order; all if none is named.
 pub(crate) fn select_specs(plan: &SyncPlan, tasks: &[String]) -> Result<Vec<SpecIndex>, Failure> {
@@ -32,94 +35,47 @@ pub(crate) fn select_specs(plan: &SyncPlan, tasks: &[String]) -> Result<Vec<Spec
     Ok(plan.spec_indices().filter(|index| wanted[index.0 as usize]).collect())
 }
 
-/// The combinations of a spec; none if it is repeated over another task's records.
-pub(crate) fn expand(
-    plan: &SyncPlan,
-    spec: SpecIndex,
-    vars: &Vars,
-    now: Moment,
-) -> Result<Option<Expansion>, Failure> {
-    let spec = plan.spec(spec);
-    if spec.parent().is_some() {
-        return Ok(None);
-    }
-    // Secrets are not bound in `foreach`.
-    let globals = Globals::new(vars, &Secrets::default(), now);
-    let nothing = Map::new();
-    let scope = Scope { globals: &globals, bindings: &nothing, cursor: None, record: None, page: None };
-    let mut dimensions = Vec::with_capacity(spec.foreach.len());
-    for foreach in &spec.foreach {
-        let values = match &foreach.over {
-            Over::List(list) => {
-                let value = CompiledValue::compile(list)
-                    .map_err(|(error, place)| expression(&error, place))?
-                    .value(&scope)
-                    .map_err(|error| expression(&error, foreach.at))?;
-                match value {
-                    Value::Array(values) => Values::List(values),
-                    other => {
-                        let message =
-                            format!("`foreach.{}` must yield a list, and yields {other}", foreach.name);
-                        return Err(failure(message, foreach.at));
-                    }
-                }
-            }
-            Over::Range { from, to, step } => Values::Range { from: *from, to: *to, step: *step },
-            Over::Windows { every, from, to, .. } => {
-                let start = instant(from, &scope)?;
-                let end = instant(to, &scope)?;
-                let windows = Windows::new(start, end, *every);
-                Values::Windows(
-                    windows.ok_or_else(|| failure("these windows have no length".to_owned(), foreach.at))?,
-                )
-            }
-            Over::Rows { rows, .. } => Values::List(rows.to_vec()),
-            Over::Records { .. } => continue,
-        };
-        dimensions.push(Dimension { name: foreach.name.clone(), values });
-    }
-    let place = spec.foreach.first().map_or(spec.at, |foreach| foreach.at);
-    Expansion::new(dimensions).map(Some).map_err(|error| failure(error.to_string(), place))
-}
-
-fn instant(text: &TemplateText, scope: &Scope<'_>) -> Result<jiff::Timestamp, Failure> {
-    let template = Template::compile(text).map_err(|error| expression(&error, text.at))?;
-    let rendered = template.render(scope).map_err(|error| expression(&error, text.at))?;
-    parse_instant(&rendered).ok_or_else(|| {
-        failure(format!("`{rendered}` is no date"), text.at).help("write 2024-01-31 or 2024-01-31T08:00:00Z")
-    })
-}
-
 /// All that the core needs to know of a spec.
 pub(crate) fn start_spec(
     context: &RunContext,
     progress: SpecProgress,
-    fingerprint: &dyn Fn(&str) -> String,
+    begun: &Beginning<'_>,
 ) -> Result<StartedSpec, Failure> {
     let plan = &context.plan;
     let spec = plan.spec(progress.spec);
-    let parent = spec.parent().and_then(|parent| {
-        let foreach = spec.foreach.iter().find(|foreach| matches!(foreach.over, Over::Records { .. }))?;
-        Some((foreach.name.clone(), plan.spec(parent).key.clone()))
-    });
     let endpoint = plan.endpoint_of(progress.spec);
     let globals = Globals::new(&context.vars, &context.secrets, context.now);
     let origin = origin(&endpoint.base_url, &globals)?;
     let credential = credential(context, spec);
-    let who = if credential.is_empty() { "anonymous".to_owned() } else { fingerprint(&credential) };
+    let who = if credential.is_empty() { "anonymous".to_owned() } else { (begun.fingerprint)(&credential) };
     let limits = endpoint.limits.in_force();
+    let repeats = Repeats::compile(plan, progress.spec, &begun.shared)?;
     Ok(StartedSpec {
         budget: BudgetKey(format!("{origin} {who}")),
         limits,
         closed_until: None,
         feed: Feed {
             spec: progress.spec,
-            expansion: expand(plan, progress.spec, &context.vars, context.now)?,
+            // A retry expands nothing: the store says so by the watermark, and excepts full copies.
+            roots: repeats.roots()?,
             progress,
-            parent,
-            incremental: spec.cursor.is_some(),
+            rules: repeats.is_needed().then(|| Arc::new(repeats) as Arc<dyn Rules>),
+            cursors: combination_names(plan, spec),
+            appends: spec.mode == Mode::Append,
+            strands: u64::from(endpoint.concurrency).saturating_mul(2),
+            first_task: begun.first_task,
         },
     })
+}
+
+/// What is the same for all specs of a run that begins.
+pub(crate) struct Beginning<'a> {
+    /// What their `foreach` may use.
+    pub(crate) shared: Shared,
+    /// The run's first task.
+    pub(crate) first_task: TaskId,
+    /// What a credential is called in the budgets' file.
+    pub(crate) fingerprint: &'a dyn Fn(&str) -> String,
 }
 
 /// `scheme://host[:port]` of a base URL (without the port that the scheme implies), `sandbox://name` for
@@ -146,35 +102,47 @@ fn origin(base_url: &TemplateText, globals: &Globals) -> Result<String, Failure>
 ///
 /// A secret elsewhere (an account's number in a path) must not split what a server counts together.
 fn credential(context: &RunContext, spec: &TaskSpec) -> String {
-    let endpoint = &context.plan.endpoints[spec.endpoint.0 as usize];
-    let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
-    let values = auth.values();
-    let in_values =
-        values.iter().filter_map(|value| CompiledValue::compile(value).ok()).flat_map(|v| v.names());
-    let auth = auth.texts();
-    let own = exposed(context, names_of(auth.iter().copied()).into_iter().chain(in_values).collect());
+    let (in_auth, elsewhere) = names_used(&context.plan, spec);
+    let own = exposed(context, in_auth);
     if !own.is_empty() {
         return own;
     }
+    let elsewhere = exposed(context, elsewhere);
+    if !elsewhere.is_empty() {
+        return elsewhere;
+    }
+    let endpoint = &context.plan.endpoints[spec.endpoint.0 as usize];
+    let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
+    auth.texts().iter().map(|text| format!("{}\n", text.source)).collect()
+}
+
+/// The names of the secrets that a spec's requests carry.
+pub(crate) fn secrets_of(plan: &SyncPlan, spec: &TaskSpec) -> Vec<String> {
+    let (in_auth, elsewhere) = names_used(plan, spec);
+    let names = in_auth.into_iter().chain(elsewhere);
+    names.filter_map(|name| name.strip_prefix("secrets.").map(str::to_owned)).collect()
+}
+
+/// The names that a spec's `auth` reads, and those that the rest of its requests does.
+fn names_used(plan: &SyncPlan, spec: &TaskSpec) -> (Vec<String>, Vec<String>) {
+    let endpoint = &plan.endpoints[spec.endpoint.0 as usize];
+    let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
+    let names_in = |value: &ValueTemplate| CompiledValue::compile(value).map_or(Vec::new(), |v| v.names());
+    let mut in_auth = names_of(auth.texts().iter().copied());
+    in_auth.extend(auth.values().into_iter().flat_map(names_in));
     let headers = endpoint.headers.iter().chain(&spec.headers).map(|(_, text)| text);
-    let mut used = names_of(headers.chain([&spec.path]));
+    let mut elsewhere = names_of(headers.chain([&spec.path]));
     let values = endpoint.query.iter().chain(&spec.query).map(|(_, value)| value);
-    let body: Vec<&entities::ValueTemplate> = match &spec.body {
+    let body: Vec<&ValueTemplate> = match &spec.body {
         Body::Empty | Body::Raw(_) => Vec::new(),
         Body::Json(value) => vec![value],
         Body::Form(fields) => fields.iter().map(|(_, value)| value).collect(),
     };
-    used.extend(
-        values
-            .chain(body)
-            .filter_map(|value| CompiledValue::compile(value).ok())
-            .flat_map(|value| value.names()),
-    );
-    let elsewhere = exposed(context, used);
-    if !elsewhere.is_empty() {
-        return elsewhere;
+    elsewhere.extend(values.chain(body).flat_map(names_in));
+    if let Body::Raw(text) = &spec.body {
+        elsewhere.extend(names_of([text].into_iter()));
     }
-    auth.iter().map(|text| format!("{}\n", text.source)).collect()
+    (in_auth, elsewhere)
 }
 
 fn names_of<'a>(texts: impl Iterator<Item = &'a TemplateText>) -> Vec<String> {
@@ -200,9 +168,7 @@ fn failure(message: String, place: Place) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use entities::{RunId, Secret};
+    use entities::{Moment, RunId, Secret, Secrets};
 
     use super::*;
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use entities::{
     BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, ResumeMode, RunId, SpecIndex, Store,
-    StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId,
+    StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, Work,
 };
+use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::core::{PlanSlot, StoreSlot};
@@ -31,6 +32,8 @@ pub(crate) enum ToStore {
     Write(Vec<Entry>),
     /// Read open tasks.
     Load { slot: PlanSlot, run: RunId, spec: SpecIndex, after: TaskId, limit: usize, chains: bool },
+    /// Read rows of a parent's table for a child.
+    Rows { slot: PlanSlot, run: RunId, parent: SpecIndex, child: SpecIndex, after: u64, limit: usize },
 }
 
 /// [`BeginRequest`], owned.
@@ -40,6 +43,7 @@ pub(crate) struct Begin {
     pub(crate) specs: Vec<SpecIndex>,
     pub(crate) resume: ResumeMode,
     pub(crate) full_refresh: bool,
+    pub(crate) work: Work,
     pub(crate) frozen: Frozen,
     pub(crate) now: Moment,
 }
@@ -54,6 +58,8 @@ pub(crate) enum FromStore {
     Committed(Vec<Committed>),
     /// Open tasks, and what their chains have asked for.
     Loaded { slot: PlanSlot, spec: SpecIndex, tasks: Vec<Task>, chains: Vec<(TaskId, Vec<Position>)> },
+    /// Rows of a parent's table, by their numbers.
+    Rows { slot: PlanSlot, child: SpecIndex, rows: Vec<(u64, Map<String, Value>)> },
     /// It cannot go on; nothing more will commit.
     Broken(StoreError),
 }
@@ -149,6 +155,15 @@ fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(F
                     }
                 }
             }
+            ToStore::Rows { slot, run, parent, child, after, limit } => {
+                match store.rows(run, parent, after, limit) {
+                    Ok(rows) => FromStore::Rows { slot, child, rows },
+                    Err(error) => {
+                        answer(FromStore::Broken(error));
+                        return;
+                    }
+                }
+            }
         };
         if !answer(message) {
             return;
@@ -182,7 +197,7 @@ fn run_begin(store: &mut dyn Store, begin: &Begin) -> Result<Begun, StoreError> 
         specs: begin.specs.clone(),
         resume: begin.resume,
         full_refresh: begin.full_refresh,
-        work: entities::Work::All,
+        work: begin.work,
         frozen: begin.frozen.clone(),
         now: begin.now,
     })

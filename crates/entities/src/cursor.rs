@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::Moment;
 
-/// A value of a cursor field, compared by what it is: numbers as numbers, timestamps as instants,
-/// other text as text.
+/// A value of a cursor field, compared by what it is: numbers as numbers, also those written as text,
+/// timestamps as instants, other text as text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CursorValue(pub Value);
 
@@ -26,7 +26,10 @@ impl CursorValue {
             },
             (Value::String(a), Value::String(b)) => match (iso(a), iso(b)) {
                 (Some(at), Some(bt)) => at.cmp(&bt),
-                _ => a.cmp(b),
+                _ => match (digits(a), digits(b)) {
+                    (Some(a), Some(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+                    _ => a.cmp(b),
+                },
             },
             (a, b) => rank(a).cmp(&rank(b)),
         }
@@ -36,6 +39,12 @@ impl CursorValue {
     pub fn max(self, other: CursorValue) -> CursorValue {
         if self.order(&other) == Ordering::Less { other } else { self }
     }
+}
+
+/// The significant digits of a text that is a whole number.
+fn digits(text: &str) -> Option<&str> {
+    let whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    whole.then(|| text.trim_start_matches('0'))
 }
 
 fn rank(value: &Value) -> u8 {
@@ -69,6 +78,9 @@ impl CursorKind {
     /// milliseconds, up to the year 5138.
     pub fn of(start: &Value) -> CursorKind {
         let digits = match start {
+            Value::Number(number) if compact(&number.to_string()).is_some() => {
+                return CursorKind::CompactDate;
+            }
             Value::Number(number) => number.as_i64(),
             Value::String(text) if compact(text).is_some() => return CursorKind::CompactDate,
             Value::String(text) if iso(text).is_some() => return CursorKind::Iso,
@@ -174,6 +186,7 @@ mod tests {
         check(json!("2024-01-01T08:00:00+08:00"), CursorKind::Iso);
         check(json!("2024-01-01 08:00:00"), CursorKind::Iso);
         check(json!("20240101"), CursorKind::CompactDate);
+        check(json!(20_240_101), CursorKind::CompactDate);
         check(json!("1704067200"), CursorKind::EpochSeconds);
         check(json!(1_704_067_200_000_i64), CursorKind::EpochMillis);
         check(json!(0), CursorKind::Other);
@@ -191,6 +204,9 @@ mod tests {
         check(json!("2024-01-01T08:00:00+08:00"), json!("2024-01-01T00:00:01Z"), Ordering::Less);
         check(json!("2024-01-01T00:00:00.5Z"), json!("2024-01-01T00:00:00Z"), Ordering::Greater);
         check(json!("20240102"), json!("20240101"), Ordering::Greater);
+        check(json!("9"), json!("10"), Ordering::Less);
+        check(json!("0010"), json!("10"), Ordering::Equal);
+        check(json!("9"), json!("a"), Ordering::Less);
     }
 
     #[test]

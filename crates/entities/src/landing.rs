@@ -88,9 +88,14 @@ pub struct Landing {
 
 impl Landing {
     /// The name of the combination of `foreach` names that a cursor belongs to: the bindings as
-    /// compact JSON, parent records reduced to their key.
-    pub fn combination_of(bindings: &Bindings, parent: Option<(&str, &[String])>) -> String {
+    /// compact JSON without those `left_out` (windows and batches), parent records reduced to their key.
+    pub fn combination_of(
+        bindings: &Bindings,
+        left_out: &[String],
+        parent: Option<(&str, &[String])>,
+    ) -> String {
         let mut names = (*bindings.0).clone();
+        names.retain(|name, _| !left_out.contains(name));
         if let Some((name, key)) = parent
             && let Some(Value::Object(record)) = names.get_mut(name)
             && !key.is_empty()

@@ -53,8 +53,8 @@ pub use status::{
     LimitReport, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason, WorkerStatus,
 };
 pub use store::{
-    BeginRequest, Begun, Committed, Entry, Frozen, ResumeMode, RunEnd, Settled, SpecProgress, Store,
-    StoreError, StoreOpener, Work,
+    BeginRequest, Begun, Committed, Entry, Frozen, NumberedRow, ResumeMode, RunEnd, Settled, SpecProgress,
+    Store, StoreError, StoreOpener, Work,
 };
 pub use task::{Bindings, Page, Position, Slice, Task};
 pub use text::{JqText, TemplateText, ValueTemplate};

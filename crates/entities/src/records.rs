@@ -41,6 +41,8 @@ pub struct RecordBatch {
     pub cells: Vec<Cell>,
     /// What `Number`, `Text` and `Json` cells point into.
     pub text: String,
+    /// Characters that no store can hold and that became U+FFFD (`text = "replace"`).
+    pub replaced: u64,
 }
 
 impl RecordBatch {

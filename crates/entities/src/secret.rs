@@ -79,6 +79,11 @@ impl Secrets {
             if out.contains(value) {
                 out = out.replace(value, "***");
             }
+            // As it stands in a host. Short ones are words that occur by chance.
+            let lower = value.to_ascii_lowercase();
+            if value.len() >= 8 && lower != value && out.contains(&lower) {
+                out = out.replace(&lower, "***");
+            }
             let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
             if encoded != value && out.contains(&encoded) {
                 out = out.replace(&encoded, "***");
@@ -92,6 +97,15 @@ impl Secrets {
 mod tests {
     use super::*;
     use crate::Place;
+
+    #[test]
+    fn hosts_are_lower_case() {
+        let secrets = Secrets([("a".to_owned(), Secret::new("My-Tenant".to_owned()))].into());
+        assert_eq!(
+            secrets.redact("cannot reach https://my-tenant.example/x"),
+            "cannot reach https://***.example/x"
+        );
+    }
 
     #[test]
     fn debug_shows_no_secret() {

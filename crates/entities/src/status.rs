@@ -193,6 +193,14 @@ pub struct TaskReport {
     pub skipped: u64,
     /// Records landed.
     pub records: u64,
+    /// Characters that the store cannot hold and that became U+FFFD, since the run was last started.
+    #[serde(skip_serializing_if = "is_none")]
+    pub replaced: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How a limit was used.

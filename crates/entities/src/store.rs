@@ -66,6 +66,9 @@ pub struct Begun {
     pub frozen: Frozen,
     /// How far each spec is, for the specs of this run, in the plan's order.
     pub specs: Vec<SpecProgress>,
+    /// The first task id of the run: a slice whose head is older is what an earlier run owes, and has
+    /// opened the slices behind it then.
+    pub first_task: TaskId,
     /// The first task id that is free; ids from here on are the engine's to give out.
     pub next_task: TaskId,
     /// What changed in the plan since the run began, for people; empty if nothing did.
@@ -98,6 +101,9 @@ pub struct SpecProgress {
     /// page must wait until the store says that they are settled ([`Committed::settled`]), since the
     /// cursor it begins at is theirs to move. Not for specs whose windows go on from the cursor.
     pub held_back: Vec<String>,
+    /// Of the open tasks, those that must wait in the same way: children of such a combination that have
+    /// not been sent.
+    pub waiting: Vec<TaskId>,
     /// Cursor values at the start, by combination ([`Landing::combination_of`](crate::Landing::combination_of)).
     /// Empty for specs without cursor, and under `--full-refresh`.
     pub cursors: Vec<(String, Value)>,
@@ -142,6 +148,9 @@ pub enum Entry {
         spec: SpecIndex,
         /// Failed tasks of the spec and its ancestors.
         failed: u64,
+        /// The ids set aside for what is left of its children's batches: one for each spec that this
+        /// one drives, in the plan's order.
+        first_child: TaskId,
     },
     /// The run has ended.
     EndRun {
@@ -224,6 +233,20 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
+    /// [`Work::Failed`] with nothing that failed.
+    #[error("plan {plan} has nothing to retry: no request of its last finished run has failed")]
+    NothingToRetry {
+        /// The plan.
+        plan: PlanName,
+    },
+    /// [`Work::Failed`] while a run of another kind is unfinished: what failed in it is its own to say.
+    #[error("run {run} of plan {plan} is unfinished: nothing can be retried before it has ended")]
+    Unfinished {
+        /// The plan.
+        plan: PlanName,
+        /// The unfinished run.
+        run: RunId,
+    },
     /// The disk, the file, the database.
     #[error("cannot {doing} {store}: {why}")]
     Broken {
@@ -236,6 +259,9 @@ pub enum StoreError {
     },
 }
 
+/// A row of a table and its number, which grows in the order in which rows came.
+pub type NumberedRow = (u64, Map<String, Value>);
+
 /// Ledger and tables. One thread owns it; every method is one transaction and durable on return.
 pub trait Store: Send {
     /// Begins a run, or resumes the unfinished one.
@@ -245,7 +271,7 @@ pub trait Store: Send {
     /// watermarks, cursors, swaps. On error nothing of it is there.
     ///
     /// A child is opened if its record's row is new or differs from the row held, or if the child's
-    /// own mode or its parent's is `replace` (a full copy needs every record), or the parent has no
+    /// own mode or its parent's is `replace` or `mirror` (a full copy needs every record), or the parent has no
     /// key, or the child's spec is new in the plan; not if the run makes the same request anyway,
     /// because it was owed. A record that the store cannot hold fails its task ([`FailureKind::Record`](crate::FailureKind::Record)),
     /// and only that: of the landing the failure and the follow-up tasks are written.
@@ -260,7 +286,7 @@ pub trait Store: Send {
         spec: SpecIndex,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Map<String, Value>)>, StoreError>;
+    ) -> Result<Vec<NumberedRow>, StoreError>;
 
     /// Open tasks of a spec in a run with ids above `after`, ascending, at most `limit`.
     fn open_tasks(

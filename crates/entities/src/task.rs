@@ -40,6 +40,9 @@ pub struct Page {
     /// Records that the pages before received, where the sum is compared with a declared `total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
+    /// The newest `total` that an answer of the chain declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 fn one() -> u32 {
@@ -57,6 +60,7 @@ impl Page {
             step: None,
             last: None,
             received: None,
+            total: None,
         }
     }
 }
@@ -86,6 +90,9 @@ pub struct Slice {
     pub head: TaskId,
     /// From 0.
     pub index: u64,
+    /// In how many strands the slices of its head go on. It was fixed when the head began: a plan may
+    /// change its concurrency before the run is resumed.
+    pub stride: u64,
     /// The cursor's value when everything before this slice has landed: the start of its window,
     /// without overlap and lookback. None where windows do not go on from a cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +100,10 @@ pub struct Slice {
     /// The cursor's value when this slice has landed as well: the end of its window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Value>,
+    /// It is a part of a slice whose answer was cut off: the slice behind it in its strand was opened
+    /// in its whole's place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half: bool,
 }
 
 /// One request to make.

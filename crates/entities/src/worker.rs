@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use crate::{Failure, Landed, Moment, RunId, Secrets, SyncPlan, Task, Vars, WorkerId};
+use serde_json::{Map, Value};
+
+use crate::{Bindings, Failure, Landed, Moment, RunId, Secrets, SpecIndex, SyncPlan, Task, Vars, WorkerId};
 
 /// What all tasks of one run share. `now` and `vars` are frozen when the run starts.
 #[derive(Debug)]
@@ -50,10 +52,16 @@ pub enum Hop {
         count: u32,
         /// 303 (and 301, 302 of a POST): the hop is a GET without a body.
         get: bool,
+        /// It has left the endpoint's origin: nothing of the plan goes along any more, not even when
+        /// it leads back.
+        bare: bool,
+        /// As in [`Hop::Renewed`].
+        renewed: u32,
     },
-    /// A token was renewed with the grant: the task's own request takes another.
+    /// The task's own request takes another grant: this one went into a new token, or into learning
+    /// (by a 401) that a new one is needed.
     Renewed {
-        /// Renewals for this task so far, this one included.
+        /// How often the API has refused this task's token; 0: there was no good one yet.
         count: u32,
     },
 }
@@ -61,11 +69,13 @@ pub enum Hop {
 impl fmt::Debug for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Hop::Redirect { url: _, count, get } => f
+            Hop::Redirect { url: _, count, get, bare, renewed } => f
                 .debug_struct("Redirect")
                 .field("url", &"***")
                 .field("count", count)
                 .field("get", get)
+                .field("bare", bare)
+                .field("renewed", renewed)
                 .finish(),
             Hop::Renewed { count } => f.debug_struct("Renewed").field("count", count).finish(),
         }
@@ -181,6 +191,15 @@ pub trait WorkerFactory: Send + Sync {
 
     /// Compiles what a run's tasks need, so that a plan that cannot run fails before its first request.
     fn prepare(&self, context: &Arc<RunContext>) -> Result<(), Failure>;
+
+    /// What a child that wants `all` rows is bound to, given a row of its parent's table; none if its
+    /// `where` leaves the row out. For runs that have been prepared.
+    fn drive(
+        &self,
+        context: &Arc<RunContext>,
+        child: SpecIndex,
+        row: Map<String, Value>,
+    ) -> Result<Option<Bindings>, Failure>;
 
     /// Forgets what [`prepare`](Self::prepare) made for a run.
     fn forget(&self, run: &Arc<RunContext>);

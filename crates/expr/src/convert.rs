@@ -1,31 +1,18 @@
 //! JSON values as minijinja's, and back. Numbers that minijinja cannot hold keep their digits.
 
-use std::fmt;
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use minijinja::value::{Object, ObjectRepr, Value as Jinja, ValueKind};
+use minijinja::value::{Value as Jinja, ValueKind};
 use serde_json::{Map, Number, Value};
 
-use crate::ExprError;
+use crate::exact::{Digits, loses_digits};
+use crate::{ExprError, filters, raw};
 
 /// How deep a value that goes into or comes out of an expression may be nested.
 pub(crate) const MAX_DEPTH: usize = 200;
-
-/// A number whose digits neither an integer nor a float holds: it renders as it is, and arithmetic
-/// on it is an error rather than a silent loss.
-#[derive(Debug)]
-struct Digits(String);
-
-impl Object for Digits {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
+/// Bytes (estimated) that what comes out of a template may have: 16 MiB. A value that holds another
+/// one twice, and so on, is small until it is written out.
+const MAX_VALUE: usize = 16 << 20;
 /// A JSON value for minijinja. What is nested deeper than the cap becomes null.
 pub(crate) fn to_jinja(value: &Value) -> Jinja {
     convert(value, 0)
@@ -35,39 +22,43 @@ fn convert(value: &Value, depth: usize) -> Jinja {
     match value {
         Value::Null => Jinja::from(()),
         Value::Bool(b) => Jinja::from(*b),
-        Value::Number(number) => number_to_jinja(number),
-        Value::String(text) => Jinja::from(text.as_str()),
+        Value::Number(number) => number_to_jinja(number.as_str()),
+        Value::String(text) => Jinja::from(&*raw::escaped(text)),
         _ if depth >= MAX_DEPTH => Jinja::from(()),
         Value::Array(items) => items.iter().map(|item| convert(item, depth + 1)).collect(),
         Value::Object(map) => Jinja::from_pairs(
-            map.iter().map(|(key, value)| (Jinja::from(key.as_str()), convert(value, depth + 1))),
+            map.iter().map(|(key, value)| (Jinja::from(&*raw::escaped(key)), convert(value, depth + 1))),
         ),
     }
 }
 
-fn number_to_jinja(number: &Number) -> Jinja {
-    let digits = number.as_str();
-    if let Some(integer) = number.as_i64() {
+/// A number written as JSON does, or as minijinja does.
+pub(crate) fn number_to_jinja(digits: &str) -> Jinja {
+    // An integer has no negative zero.
+    if let Some(integer) = digits.parse::<i64>().ok().filter(|integer| *integer != 0 || digits == "0") {
         return Jinja::from(integer);
     }
-    if let Ok(integer) = digits.parse::<i128>() {
+    if let Ok(integer) = digits.parse::<i128>()
+        && integer != 0
+    {
         return Jinja::from(integer);
     }
-    // Up to 15 significant digits any float gives back what it was read from.
-    let significant = digits.split(['e', 'E']).next().unwrap_or_default();
-    let significant = significant.chars().filter(char::is_ascii_digit).count();
     match digits.parse::<f64>() {
-        Ok(float) if float.is_finite() && significant <= 17 => Jinja::from(float),
-        _ => Jinja::from_object(Digits(digits.to_owned())),
+        Ok(float) if float.is_finite() && !loses_digits(digits) => Jinja::from(float),
+        _ => Jinja::from_object(Digits::new(digits)),
     }
 }
 
-/// What an expression gave, as JSON.
+/// What an expression gave, as JSON. Raw bytes in it are an error.
 pub(crate) fn from_jinja(value: &Jinja) -> Result<Value, ExprError> {
-    from_jinja_at(value, 0)
+    from_jinja_at(value, 0, &mut { MAX_VALUE })
 }
 
-fn from_jinja_at(value: &Jinja, depth: usize) -> Result<Value, ExprError> {
+fn from_jinja_at(value: &Jinja, depth: usize, room: &mut usize) -> Result<Value, ExprError> {
+    let size = 16 + value.as_str().map_or(0, str::len);
+    *room = room.checked_sub(size).ok_or_else(|| {
+        ExprError::new(format!("the template makes a value of more than {} MiB", MAX_VALUE >> 20))
+    })?;
     if depth >= MAX_DEPTH {
         return Err(ExprError::new(format!("the value is nested deeper than {MAX_DEPTH} levels")));
     }
@@ -77,12 +68,12 @@ fn from_jinja_at(value: &Jinja, depth: usize) -> Result<Value, ExprError> {
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Bool(value.is_true()),
         ValueKind::Number => number_from_jinja(value)?,
-        ValueKind::String => Value::from(value.as_str().unwrap_or_default()),
+        ValueKind::String => Value::from(plain(value.as_str().unwrap_or_default())?),
         ValueKind::Bytes => Value::from(String::from_utf8_lossy(value.as_bytes().unwrap_or_default())),
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
             for item in value.try_iter().map_err(failed)? {
-                items.push(from_jinja_at(&item, depth + 1)?);
+                items.push(from_jinja_at(&item, depth + 1, room)?);
             }
             Value::Array(items)
         }
@@ -90,17 +81,21 @@ fn from_jinja_at(value: &Jinja, depth: usize) -> Result<Value, ExprError> {
             let mut map = Map::new();
             for key in value.try_iter().map_err(failed)? {
                 let item = value.get_item(&key).map_err(failed)?;
-                map.insert(key.to_string(), from_jinja_at(&item, depth + 1)?);
+                map.insert(plain(&key.to_string())?.into_owned(), from_jinja_at(&item, depth + 1, room)?);
             }
             Value::Object(map)
         }
         _ => match value.downcast_object_ref::<Digits>() {
             Some(digits) => {
-                Value::Number(digits.0.parse().map_err(|_| ExprError::new("a number of unknown form"))?)
+                Value::Number(digits.text().parse().map_err(|_| ExprError::new("a number of unknown form"))?)
             }
             None => return Err(ExprError::new(format!("a {} is not a value", value.kind()))),
         },
     })
+}
+
+fn plain(text: &str) -> Result<Cow<'_, str>, ExprError> {
+    raw::plain(text).ok_or_else(|| ExprError::new(filters::RAW_REFUSED))
 }
 
 fn number_from_jinja(value: &Jinja) -> Result<Value, ExprError> {

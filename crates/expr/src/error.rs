@@ -10,15 +10,22 @@ pub struct ExprError {
     pub message: String,
     /// The bytes of the source it is about, if known.
     pub at: Option<Range<usize>>,
+    /// The way out, if one is known: "did you mean `date`?".
+    pub help: Option<String>,
 }
 
 impl ExprError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        ExprError { message: message.into(), at: None }
+        ExprError { message: message.into(), at: None, help: None }
     }
 
     pub(crate) fn at(message: impl Into<String>, at: Range<usize>) -> Self {
-        ExprError { message: message.into(), at: Some(at) }
+        ExprError { message: message.into(), at: Some(at), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
     }
 }
 

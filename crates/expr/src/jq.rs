@@ -1,8 +1,8 @@
 //! jq programs: plain paths by walking, everything else by jaq within bounds.
 //!
 //! Integers of any size and decimals pass through jaq with their digits; arithmetic on decimals
-//! goes through 64-bit floats, as in jq. What `jaq_bounds` refuses or counts is bounded; regular
-//! expressions and `sort` run uncounted over values that are themselves bounded.
+//! goes through 64-bit floats, as in jq. What `jaq_bounds` refuses or counts is bounded; `sort` runs
+//! uncounted over values that are themselves bounded.
 
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -219,15 +219,18 @@ fn parse(source: &str) -> Result<Term<&str>, ExprError> {
     }
     check_nesting(source)?;
     let tokens = Lexer::new(source).lex().map_err(|errors| match errors.into_iter().next() {
-        Some((expected, found)) => {
-            ExprError { message: format!("expected {}", expected.as_str()), at: span_of_start(source, found) }
-        }
+        Some((expected, found)) => ExprError {
+            message: format!("expected {}", expected.as_str()),
+            at: span_of_start(source, found),
+            help: None,
+        },
         None => ExprError::new("not a jq program"),
     })?;
     Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| match errors.into_iter().next() {
         Some((expected, Some(Token(found, _)))) => ExprError {
             message: format!("expected {}, found `{}`", expected.as_str(), first_line(found)),
             at: span(source, found),
+            help: None,
         },
         Some((expected, None)) => ExprError::at(
             format!("expected {}, but the program ends", expected.as_str()),
@@ -286,6 +289,7 @@ fn undefined(source: &str, errors: jaq_core::compile::Errors<&str, ()>) -> ExprE
         return ExprError {
             message: format!("`{}` is not a known {}{hint}", first_line(name), kind.as_str()),
             at: span(source, name),
+            help: None,
         };
     }
     ExprError::new("the jq program does not compile")

@@ -2,17 +2,27 @@
 //!
 //! Both are compiled once and evaluated within bounds (fuel, outputs, bytes, time).
 //!
-//! **Invariant**: pure. No clock (`now` is given), no environment, no files, no network.
+//! **Invariant**: pure. No clock (`now` is given), no environment, no network, no files but the time
+//! zone database.
 
 mod error;
 mod scope;
 
-mod convert;
-mod dates;
-mod filters;
-mod scan;
 mod template;
 mod value;
+
+mod check;
+mod convert;
+mod dates;
+mod durations;
+mod exact;
+mod filters;
+mod functions;
+mod hashes;
+mod raw;
+mod regexes;
+mod rewrite;
+mod scan;
 
 mod jaq_bounds;
 mod jaq_value;
@@ -20,8 +30,10 @@ mod jq;
 mod path;
 
 pub use error::ExprError;
+pub use functions::{FUNCTIONS, Function, FunctionKind};
 pub use jq::{Jq, JqScope};
 pub use path::{PlainPath, Segment};
+pub use raw::raw_bytes;
 pub use scope::{Globals, Scope};
 pub use template::Template;
 pub use value::CompiledValue;

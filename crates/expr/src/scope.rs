@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use entities::{Moment, Secrets, Vars};
 use serde_json::{Map, Value};
@@ -9,12 +10,14 @@ use serde_json::{Map, Value};
 use crate::ExprError;
 use crate::convert::to_jinja;
 
-/// `vars`, `secrets`, `now` and `today`: the same for all tasks of a run, converted once.
+/// `vars`, `secrets`, `now` and `today`: the same for all tasks of a run, converted once. Cloning it
+/// shares what it holds.
 ///
 /// `now` is RFC 3339 in UTC, with milliseconds only if it has some; `today` is its `YYYY-MM-DD`.
 /// Its `Debug` shows nothing: it holds secrets.
+#[derive(Clone)]
 pub struct Globals {
-    values: [Value; 4],
+    values: [Arc<Value>; 4],
     jinja: [minijinja::Value; 4],
 }
 
@@ -25,14 +28,29 @@ impl Globals {
     pub fn new(vars: &Vars, secrets: &Secrets, now: Moment) -> Globals {
         let secrets: Map<String, Value> =
             secrets.0.iter().map(|(name, secret)| (name.clone(), Value::from(secret.expose()))).collect();
-        let text = now.to_rfc3339();
-        let today = text.get(..10).unwrap_or_default().to_owned();
-        let text = text.replace(".000Z", "Z");
-        let values =
-            [Value::Object(vars.clone()), Value::Object(secrets), Value::String(text), Value::String(today)];
+        let [now, today] = times(now);
+        let values = [Value::Object(vars.clone()), Value::Object(secrets), now, today].map(Arc::new);
         let jinja = [0, 1, 2, 3].map(|at| to_jinja(&values[at]));
         Globals { values, jinja }
     }
+
+    /// The same with another `now` and `today`: what is signed needs the moment of signing, not the
+    /// run's. Copies neither variables nor secrets.
+    pub fn at(&self, now: Moment) -> Globals {
+        let mut globals = self.clone();
+        for (at, value) in [2, 3].into_iter().zip(times(now)) {
+            globals.jinja[at] = to_jinja(&value);
+            globals.values[at] = Arc::new(value);
+        }
+        globals
+    }
+}
+
+/// `now` and `today`.
+fn times(now: Moment) -> [Value; 2] {
+    let text = now.to_rfc3339();
+    let today = text.get(..10).unwrap_or_default().to_owned();
+    [Value::String(text.replace(".000Z", "Z")), Value::String(today)]
 }
 
 impl fmt::Debug for Globals {
@@ -46,7 +64,9 @@ impl fmt::Debug for Globals {
 pub struct Scope<'a> {
     /// What the run's expressions share.
     pub globals: &'a Globals,
-    /// The task's `foreach` names.
+    /// The task's `foreach` names, and whatever else is bound for one template: `signature`,
+    /// `timestamp` and the rest of a signature's names, a login's `token`, the `page` that is put into
+    /// a path. They come before `cursor`, `record` and `page` below.
     pub bindings: &'a Map<String, Value>,
     /// `cursor`
     pub cursor: Option<&'a Value>,
@@ -67,16 +87,16 @@ impl<'a> Scope<'a> {
     /// The value of a name without dots.
     fn root(&self, name: &str) -> Option<Cow<'a, Value>> {
         let globals = &self.globals.values;
-        match name {
-            "vars" => Some(Cow::Borrowed(&globals[0])),
-            "secrets" => Some(Cow::Borrowed(&globals[1])),
-            "now" => Some(Cow::Borrowed(&globals[2])),
-            "today" => Some(Cow::Borrowed(&globals[3])),
+        if let Some(at) = NAMES.iter().position(|known| *known == name) {
+            return Some(Cow::Borrowed(&*globals[at]));
+        }
+        let bound = self.bindings.get(name).map(Cow::Borrowed);
+        bound.or_else(|| match name {
             "cursor" => self.cursor.map(Cow::Borrowed),
             "record" => self.record.map(Cow::Borrowed),
             "page" => self.page.map(|page| Cow::Owned(Value::from(page))),
-            _ => self.bindings.get(name).map(Cow::Borrowed),
-        }
+            _ => None,
+        })
     }
 
     /// The same for minijinja; only the globals are not converted anew.
@@ -104,10 +124,27 @@ impl<'a> Scope<'a> {
     }
 
     fn unknown_root(&self, name: &str) -> ExprError {
+        // A variable named without its `vars.` is the most frequent slip.
+        for (prefix, value) in NAMES.iter().zip(&self.globals.values) {
+            if value.get(name).is_some() {
+                return ExprError::new(format!("`{name}` is not defined; did you mean `{prefix}.{name}`?"));
+            }
+        }
         let absent = match name {
             "cursor" => "`cursor` has no value here: the task has no cursor",
             "record" => "`record` is only bound in `fields`",
-            "page" => "`page` is only bound where pages are numbered",
+            "page" => {
+                "`page` has no value here: it is bound where pages are numbered, and with in = \"path\" from \
+                 the second page on; `| default(\"\")` gives it one"
+            }
+            "signature" => "`signature` is only bound in `headers` and `query` of hmac",
+            "timestamp" | "timestamp_ms" | "nonce" => {
+                return ExprError::new(format!("`{name}` is only bound where requests are signed with hmac"));
+            }
+            "method" | "path" | "query" | "body" => {
+                return ExprError::new(format!("`{name}` is only bound in `message` of hmac"));
+            }
+            "token" => "`token` is only bound in `send` of login",
             _ => "",
         };
         if !absent.is_empty() {
@@ -118,12 +155,6 @@ impl<'a> Scope<'a> {
         known.extend(self.record.map(|_| "record"));
         known.extend(self.page.map(|_| "page"));
         known.extend(self.bindings.keys().map(String::as_str));
-        // A variable named without its `vars.` is the most frequent slip.
-        for (prefix, value) in NAMES.iter().zip(&self.globals.values) {
-            if value.get(name).is_some() {
-                return ExprError::new(format!("`{name}` is not defined; did you mean `{prefix}.{name}`?"));
-            }
-        }
         ExprError::new(match nearest(name, known.iter().copied()) {
             Some(close) => format!("`{name}` is not defined; did you mean `{close}`?"),
             None => format!("`{name}` is not defined; known here: {}", known.join(", ")),
@@ -151,7 +182,7 @@ fn no_fields(path: &[Box<str>], field: &str, value: &Value) -> ExprError {
 }
 
 /// The known name that `name` was probably meant to be.
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     known
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 4)

@@ -1,18 +1,26 @@
 //! Templates: compiled once, and followed without minijinja where they only name values.
+//!
+//! `failures` makes minijinja's errors ours; what the source is turned into before, `rewrite` says.
+
+mod failures;
 
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use entities::TemplateText;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior};
+use minijinja::{Environment, Error, Expression, UndefinedBehavior};
 use serde_json::Value;
 
+use self::failures::compile_error;
 use crate::convert::from_jinja;
-use crate::{ExprError, Scope, filters, scan};
+use crate::rewrite::Rewritten;
+use crate::scan::Code;
+use crate::{ExprError, Scope, check, filters, raw, scan};
 
-/// Instructions that one evaluation may take.
-const FUEL: u64 = 50_000;
+/// Steps that one evaluation may take. minijinja counts 64 bytes of text as one, and two elements
+/// that a filter looks at.
+pub(crate) const FUEL: u64 = 50_000;
 /// Bytes that one evaluation may write: 1 MiB.
 pub(crate) const MAX_OUTPUT: usize = 1 << 20;
 /// Bytes that a template's source may have: 256 KiB.
@@ -40,10 +48,18 @@ enum Program {
     Literal,
     /// Text and dotted names only.
     Names(Vec<Part>),
-    /// Exactly one `{{ … }}`, which keeps its type; `at` is where what it holds begins in the source.
-    Expression { inner: Expression<'static, 'static>, at: usize },
+    /// Exactly one `{{ … }}`, which keeps its type; `at` is where what it holds begins in the source
+    /// that minijinja got.
+    Expression { inner: Expression<'static, 'static>, at: usize, places: Places },
     /// Anything else.
-    Text(Environment<'static>),
+    Text { env: Environment<'static>, places: Places },
+}
+
+/// Where things stand in the source.
+struct Places {
+    /// Its names in their order, and whether each of them need not be defined.
+    reads: Vec<(String, Range<usize>, bool)>,
+    rewritten: Rewritten,
 }
 
 /// A part of a template that minijinja is not needed for.
@@ -95,33 +111,62 @@ impl Template {
         self.0.uses_secrets
     }
 
-    /// Its text. Numbers keep their digits, lists and objects become JSON, null is an error.
+    /// Its text. Numbers keep their digits, lists and objects become JSON, null is an error, and so
+    /// are raw bytes.
     pub fn render(&self, scope: &Scope<'_>) -> Result<String, ExprError> {
+        match self.text(scope)? {
+            Text::Plain(text) => Ok(text),
+            Text::Escaped(text) => match raw::plain(&text) {
+                Some(plain) => Ok(plain.into_owned()),
+                None => Err(self.raw_refused()),
+            },
+        }
+    }
+
+    /// Its text as bytes, raw ones included: for keys and messages that are signed here.
+    pub fn render_raw(&self, scope: &Scope<'_>) -> Result<Vec<u8>, ExprError> {
+        Ok(match self.text(scope)? {
+            Text::Plain(text) => text.into_bytes(),
+            Text::Escaped(text) => raw::raw_bytes(&text),
+        })
+    }
+
+    fn text(&self, scope: &Scope<'_>) -> Result<Text, ExprError> {
         match &self.0.program {
-            Program::Literal => Ok(self.0.source.to_string()),
-            Program::Names(parts) => render_names(parts, scope),
-            Program::Expression { inner, at } => {
-                let value = self.eval(inner, *at, scope)?;
-                let mut out = String::new();
-                push_value(&mut out, &value).map_err(|()| self.null())?;
-                within_cap(out)
+            Program::Literal => Ok(Text::Plain(self.0.source.to_string())),
+            Program::Names(parts) => render_names(parts, scope).map(Text::Plain),
+            Program::Expression { inner, at, places } => {
+                let value = self.eval(inner, *at, places, scope)?;
+                if value.is_none() {
+                    return Err(self.null());
+                }
+                let text =
+                    filters::any_text(&value).map_err(|error| self.failed(&error, 0, places, scope))?;
+                within_cap(text).map(Text::Escaped)
             }
-            Program::Text(env) => {
-                let template = env.get_template(NAME).map_err(|error| self.failed(&error, scope))?;
-                within_cap(template.render(self.context(scope)).map_err(|error| self.failed(&error, scope))?)
+            Program::Text { env, places } => {
+                let failed = |error: Error| self.failed(&error, 0, places, scope);
+                let template = env.get_template(NAME).map_err(failed)?;
+                within_cap(template.render(self.context(scope)).map_err(failed)?).map(Text::Escaped)
             }
         }
     }
 
-    /// Its value: exactly one `{{ … }}` keeps its type (null included), anything else is text.
+    /// Its value: exactly one `{{ … }}` keeps its type (null included), anything else is text. Raw
+    /// bytes in it are an error.
     pub fn value(&self, scope: &Scope<'_>) -> Result<Value, ExprError> {
         match &self.0.program {
             Program::Names(parts) => match parts.as_slice() {
                 [Part::Name(name)] => scope.resolve(name).map(std::borrow::Cow::into_owned),
                 parts => render_names(parts, scope).map(Value::String),
             },
-            Program::Expression { inner, at } => self.eval(inner, *at, scope),
-            Program::Literal | Program::Text(_) => self.render(scope).map(Value::String),
+            Program::Expression { inner, at, places } => {
+                let value = self.eval(inner, *at, places, scope)?;
+                from_jinja(&value).map_err(|error| {
+                    if error.message == filters::RAW_REFUSED { self.raw_refused() } else { error }
+                })
+            }
+            Program::Literal | Program::Text { .. } => self.render(scope).map(Value::String),
         }
     }
 
@@ -129,19 +174,17 @@ impl Template {
         &self,
         expression: &Expression<'static, 'static>,
         offset: usize,
+        places: &Places,
         scope: &Scope<'_>,
-    ) -> Result<Value, ExprError> {
-        let value = expression.eval(self.context(scope)).map_err(|error| {
-            let mut failed = self.failed(&error, scope);
-            failed.at = failed.at.map(|at| clamp(&self.0.source, at.start + offset..at.end + offset));
-            failed
-        })?;
+    ) -> Result<minijinja::Value, ExprError> {
+        let value = expression
+            .eval(self.context(scope))
+            .map_err(|error| self.failed(&error, offset, places, scope))?;
         if value.is_undefined() {
-            return Err(self
-                .undefined(scope)
-                .unwrap_or_else(|| ExprError::new("the expression is undefined")));
+            let missing = self.undefined(None, places, scope);
+            return Err(missing.unwrap_or_else(|| ExprError::new("the expression is undefined")));
         }
-        from_jinja(&value)
+        Ok(value)
     }
 
     /// The names the template reads, as far as they are bound.
@@ -151,35 +194,17 @@ impl Template {
         roots.dedup();
         minijinja::Value::from_pairs(roots.iter().filter_map(|root| Some((*root, scope.root_jinja(root)?))))
     }
-
-    fn failed(&self, error: &Error, scope: &Scope<'_>) -> ExprError {
-        match error.kind() {
-            ErrorKind::OutOfFuel => {
-                ExprError::new(format!("the template takes more than {FUEL} steps; shorten its loops"))
-            }
-            ErrorKind::UndefinedError => self.undefined(scope).unwrap_or_else(|| describe(error)),
-            _ => describe(error),
-        }
-    }
-
-    /// The first of its names that is not defined, if that is what went wrong.
-    fn undefined(&self, scope: &Scope<'_>) -> Option<ExprError> {
-        self.0.names.iter().find_map(|name| {
-            let path: Vec<Box<str>> = name.split('.').map(Box::from).collect();
-            scope.resolve(&path).err()
-        })
-    }
-
-    fn null(&self) -> ExprError {
-        ExprError::new(format!(
-            "`{}` is null; give it a value with `| default(…, true)`",
-            self.0.source.trim()
-        ))
-    }
 }
 
 /// The one template of a template's environment.
 const NAME: &str = "template";
+
+/// What a template writes.
+enum Text {
+    Plain(String),
+    /// As [`raw::escaped`] has it.
+    Escaped(String),
+}
 
 fn program(source: &str) -> Result<(Program, Vec<String>), ExprError> {
     if !["{{", "{%", "{#"].iter().any(|open| source.contains(open)) {
@@ -193,25 +218,33 @@ fn program(source: &str) -> Result<(Program, Vec<String>), ExprError> {
         let names = names.collect();
         return Ok((Program::Names(parts), names));
     }
-    let rewritten = scan::desugar_durations(source);
-    let mut env = BASE.clone();
-    env.add_template_owned(NAME, rewritten.clone()).map_err(|error| compile_error(&error, source, 0))?;
-    for at in scan::filters(&rewritten) {
-        let name = &rewritten[at.clone()];
-        let known = |error: Error| error.kind() != ErrorKind::UnknownFilter;
-        if !BASE.empty_state().apply_filter(name, &[]).err().is_none_or(known) {
-            return Err(ExprError::at(format!("there is no filter `{name}`"), at));
-        }
+    if let Some((at, c)) = source.char_indices().find(|(_, c)| raw::has_raw(c.encode_utf8(&mut [0; 4]))) {
+        let message = format!("the character U+{:X} stands for a raw byte in an expression", u32::from(c));
+        return Err(ExprError::at(message, at..at + c.len_utf8())
+            .help(Some("put the text that holds it into a variable of [vars]".to_owned())));
     }
-    if let Some(within) = single(&rewritten)
+    let code = Code::new(source);
+    check::check_size(&code)?;
+    let desugared = code.desugar_durations()?;
+    let mut env = BASE.clone();
+    // It is compiled twice, so that errors and names are those of what the author wrote.
+    env.add_template_owned(NAME, desugared.clone())
+        .map_err(|error| compile_error(&error, source, |at| at))?;
+    check::check(&BASE, &desugared)?;
+    let code = Code::new(&desugared);
+    let template = env.get_template(NAME).map_err(|error| compile_error(&error, source, |at| at))?;
+    let names = names(template.undeclared_variables(true), &code);
+    let reads = code.names().into_iter().map(|read| (read.name.to_owned(), read.at, read.covered)).collect();
+    let places = Places { reads, rewritten: Rewritten::new(&desugared)? };
+    let rewritten = &places.rewritten.source;
+    if let Some(within) = single(rewritten)
         && let Ok(inner) = BASE.compile_expression_owned(rewritten[within.clone()].to_owned())
     {
-        let names = names(inner.undeclared_variables(true));
-        return Ok((Program::Expression { inner, at: within.start }, names));
+        return Ok((Program::Expression { inner, at: within.start, places }, names));
     }
-    let template = env.get_template(NAME).map_err(|error| compile_error(&error, source, 0))?;
-    let names = names(template.undeclared_variables(true));
-    Ok((Program::Text(env), names))
+    let failed = |error: &Error| compile_error(error, source, |at| places.rewritten.before(at));
+    env.add_template_owned(NAME, rewritten.clone()).map_err(|error| failed(&error))?;
+    Ok((Program::Text { env, places }, names))
 }
 
 /// Where what stands within the one pair of braces is, if the source is nothing else.
@@ -222,9 +255,10 @@ fn single(source: &str) -> Option<Range<usize>> {
     (start <= end).then_some(start..end)
 }
 
-fn names(undeclared: std::collections::HashSet<String>) -> Vec<String> {
+fn names(undeclared: std::collections::HashSet<String>, code: &Code<'_>) -> Vec<String> {
     let is_global = |name: &str| BASE.globals().any(|(global, _)| global == name);
-    undeclared.into_iter().filter(|name| !is_global(name.split('.').next().unwrap_or_default())).collect()
+    let all = undeclared.into_iter().chain(code.names().into_iter().map(|read| read.name.to_owned()));
+    all.filter(|name| !is_global(name.split('.').next().unwrap_or_default())).collect()
 }
 
 fn render_names(parts: &[Part], scope: &Scope<'_>) -> Result<String, ExprError> {
@@ -261,34 +295,4 @@ fn within_cap(out: String) -> Result<String, ExprError> {
         return Err(ExprError::new(format!("the template writes more than {MAX_OUTPUT} bytes")));
     }
     Ok(out)
-}
-
-fn compile_error(error: &Error, source: &str, offset: usize) -> ExprError {
-    let mut described = describe(error);
-    described.at = error.range().map(|range| clamp(source, range.start + offset..range.end + offset));
-    described
-}
-
-/// A range that lies on characters of `source`.
-fn clamp(source: &str, range: Range<usize>) -> Range<usize> {
-    let floor = |mut at: usize| {
-        at = at.min(source.len());
-        while !source.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = floor(range.start);
-    start..floor(range.end).max(start)
-}
-
-fn describe(error: &Error) -> ExprError {
-    let mut message = match error.detail() {
-        Some(detail) => detail.to_owned(),
-        None => error.kind().to_string(),
-    };
-    if error.kind() == ErrorKind::SyntaxError {
-        message = format!("the template does not parse: {message}");
-    }
-    ExprError { message, at: error.range() }
 }

@@ -1,5 +1,6 @@
 //! From `base_url` and a path to the URL of a request, which never leaves the origin of `base_url`.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use entities::{Failure, Place};
@@ -121,7 +122,7 @@ impl Address {
 }
 
 /// How many segments of a path are `.` or `..`, percent-encoded or not, the way a URL parser sees them:
-/// it takes them out, and the segment before a `..` along.
+/// it takes them out, and the segment before a `..` along. Many servers do so behind `%2F`, too.
 pub(crate) fn dot_segments(path: &str) -> usize {
     if !path.contains(['.', '%']) {
         return 0;
@@ -130,7 +131,11 @@ pub(crate) fn dot_segments(path: &str) -> usize {
         // "%2e%2E" at most.
         segment.len() <= 6 && matches!(segment.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..")
     };
-    path.split('/').filter(|segment| is_dots(segment)).count()
+    let separated = match path.contains("%2") {
+        true => Cow::Owned(path.replace("%2f", "/").replace("%2F", "/")),
+        false => Cow::Borrowed(path),
+    };
+    separated.split('/').filter(|segment| is_dots(segment)).count()
 }
 
 /// Whether a parser would leave a path and query behind a base as they are: no dot segments, nothing that
@@ -188,6 +193,13 @@ pub(crate) fn push_pair(out: &mut String, name: &str, value: &str) {
 /// A value as it would stand in a query.
 pub(crate) fn encode_value(value: &str) -> String {
     utf8_percent_encode(value, VALUE).to_string()
+}
+
+/// A value as it would stand in a part of a path: as [`encode_path`] writes it, but that it stays one part.
+pub(crate) fn encode_segment(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    encode(&value.replace('%', "%25"), b"\"#<>?`{}|^\\/", &mut out);
+    out
 }
 
 /// Appends a path; what may not stand in one is percent-encoded, `?` and `#` included. What is
@@ -324,6 +336,14 @@ mod tests {
             ("https://a.example:444/y", None),
         ] {
             assert_eq!(address.resolve(text).as_ref().map(Url::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_separates_for_many_servers() {
+        for (path, expected) in [("/x/..%2f..%2Fadmin", 2), ("/x%2Fy", 0), ("/a..%2f", 0), ("/x%2F%2e%2E", 1)]
+        {
+            assert_eq!(dot_segments(path), expected, "{path}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! It is not what came over the wire: redirects are gone, the body is whole and decompressed.
 
 use bytes::Bytes;
-use entities::Moment;
+use entities::{Moment, Secrets};
 use http::{HeaderMap, Uri};
 
 /// One complete answer to one request.
@@ -17,6 +17,9 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// The URL of the request, with secrets in it: never shown, never stored.
     pub(crate) url: Uri,
+    /// The plan's secrets and the token that the request carried, if it was one that is fetched or
+    /// minted; none: the plan's alone.
+    pub(crate) secrets: Option<Secrets>,
     /// When the answer's head came.
     pub(crate) received: Moment,
 }

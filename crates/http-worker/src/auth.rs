@@ -1,4 +1,16 @@
 //! Credentials: what of a request they become.
+//!
+//! Those of a plan's own text are here; tokens that are fetched or minted, and signatures, each have
+//! a file.
+
+pub(crate) mod jwt;
+pub(crate) mod login;
+pub(crate) mod oauth2;
+pub(crate) mod rotation;
+pub(crate) mod signing;
+pub(crate) mod token;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,6 +19,8 @@ use expr::Scope;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
 
+use self::signing::Signing;
+use self::token::TokenSource;
 use crate::template::{Text, wrong};
 
 /// One credential, compiled.
@@ -18,6 +32,10 @@ pub(crate) enum Credential {
     Query(String, Text),
     /// At this path of the JSON body.
     Body(Vec<String>, Text),
+    /// A token that is fetched or minted, and where it goes.
+    Token(TokenPlace, Arc<TokenSource>),
+    /// Each request is signed.
+    Signed(Arc<Signing>),
 }
 
 /// How a header's value is made.
@@ -33,10 +51,25 @@ pub(crate) enum Scheme {
     Cookie(String, Text),
 }
 
+/// Where a token goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum TokenPlace {
+    /// In a header.
+    Header(HeaderName),
+    /// In a cookie, beside the plan's own.
+    Cookie(String),
+    /// In the query parameter of this name.
+    Query(String),
+    /// At this path of the JSON body.
+    Body(Vec<String>),
+}
+
 impl Credential {
-    pub(crate) fn compile(auth: &Auth, at: Place, run: &Scope<'_>) -> Result<Option<Credential>, Failure> {
+    /// Compiles what needs nothing but the plan; none for [`Auth::None`] and for what is fetched,
+    /// minted or signed with.
+    pub(crate) fn of_text(auth: &Auth, at: Place, run: &Scope<'_>) -> Result<Option<Credential>, Failure> {
         Ok(Some(match auth {
-            Auth::None => return Ok(None),
+            Auth::None | Auth::OAuth2(_) | Auth::Login(_) | Auth::Hmac(_) | Auth::Jwt(_) => return Ok(None),
             Auth::Bearer(token) => {
                 Credential::Header(AUTHORIZATION, Scheme::Bearer(Text::compile(token, run)?))
             }
@@ -44,9 +77,6 @@ impl Credential {
                 AUTHORIZATION,
                 Scheme::Basic(Text::compile(user, run)?, Text::compile(password, run)?),
             ),
-            Auth::OAuth2(_) | Auth::Login(_) | Auth::Hmac(_) | Auth::Jwt(_) => {
-                return Err(wrong("not built yet: this kind of auth", at));
-            }
             Auth::ApiKey { place, value } => {
                 let value = Text::compile(value, run)?;
                 match place {
@@ -68,6 +98,8 @@ impl Credential {
             Credential::Header(_, Scheme::Plain(text) | Scheme::Bearer(text) | Scheme::Cookie(_, text))
             | Credential::Query(_, text)
             | Credential::Body(_, text) => vec![text],
+            Credential::Token(..) => Vec::new(),
+            Credential::Signed(signing) => signing.texts(),
         }
     }
 
@@ -84,7 +116,35 @@ impl Credential {
         {
             forms.push(value.trim_start_matches("Basic ").to_owned());
         }
+        if let Credential::Signed(signing) = self {
+            forms.extend(signing.key_text(scope));
+        }
         forms
+    }
+
+    /// Whether it goes into a JSON body.
+    pub(crate) fn in_body(&self) -> bool {
+        matches!(self, Credential::Body(..) | Credential::Token(TokenPlace::Body(_), _))
+    }
+
+    /// Whether this query parameter is its own: each request gets it anew.
+    pub(crate) fn owns(&self, parameter: &str) -> bool {
+        match self {
+            Credential::Token(TokenPlace::Query(name), _) => name == parameter,
+            Credential::Signed(signing) => signing.owns(parameter),
+            _ => false,
+        }
+    }
+}
+
+impl TokenPlace {
+    pub(crate) fn compile(place: &KeyPlace, at: Place) -> Result<TokenPlace, Failure> {
+        Ok(match place {
+            KeyPlace::Header(name) => TokenPlace::Header(header_name(name, at)?),
+            KeyPlace::Cookie(name) => TokenPlace::Cookie(name.clone()),
+            KeyPlace::Query(name) => TokenPlace::Query(name.clone()),
+            KeyPlace::Body(path) => TokenPlace::Body(dotted(path)),
+        })
     }
 }
 
@@ -101,10 +161,7 @@ impl Scheme {
         Ok(match self {
             Scheme::Plain(text) => text.render(scope)?.into_owned(),
             Scheme::Bearer(text) => format!("Bearer {}", text.render(scope)?),
-            Scheme::Basic(user, password) => {
-                let pair = format!("{}:{}", user.render(scope)?, password.render(scope)?);
-                format!("Basic {}", STANDARD.encode(pair))
-            }
+            Scheme::Basic(user, password) => basic(&user.render(scope)?, &password.render(scope)?),
             Scheme::Cookie(name, text) => format!("{name}={}", text.render(scope)?),
         })
     }
@@ -124,6 +181,11 @@ impl Scheme {
             Scheme::Basic(..) => true,
         }
     }
+}
+
+/// `Basic …` (RFC 7617)
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// A header's name, checked.

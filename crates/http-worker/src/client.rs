@@ -119,7 +119,7 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    fn new(within: Duration, proxies: Proxies, config: ClientConfig) -> Self {
+    pub(crate) fn new(within: Duration, proxies: Proxies, config: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);

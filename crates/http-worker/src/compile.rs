@@ -1,18 +1,28 @@
 //! A run's task specs, compiled: templates, paths, credentials, clients, readers. Once per run, so
 //! that a plan that cannot run fails before its first request.
 
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock};
+
 use entities::{
-    Endpoint, Failure, FailureClass, FailureKind, RunContext, SpecIndex, TaskSpec, TimeOuts, ValueTemplate,
+    Auth, Decode, Endpoint, Failure, FailureClass, FailureKind, RunContext, SpecIndex, TaskSpec, TimeOuts,
+    ValueTemplate,
 };
 use expr::{Globals, Scope};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use serde_json::Map;
 
 use crate::address::{Address, push_pair};
-use crate::auth::{Credential, Scheme, header_name};
+use crate::auth::jwt::Jwt;
+use crate::auth::login::Login;
+use crate::auth::oauth2::OAuth2;
+use crate::auth::signing::Signing;
+use crate::auth::token::{CredentialId, Credentials, TokenCell, TokenKind, TokenSource};
+use crate::auth::{Credential, Scheme, TokenPlace, header_name};
 use crate::client::{Client, Clients};
 use crate::encoding::ACCEPTED;
 use crate::reading::Reader;
@@ -44,16 +54,21 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) clients: &'a Clients,
     pub(crate) sandbox_origin: Option<&'a str>,
     pub(crate) user_agent: &'a str,
+    pub(crate) credentials: &'a Credentials,
 }
+
+/// The token sources of a run: tasks with the same credential have the same.
+type Sources = HashMap<CredentialId, Arc<TokenSource>>;
 
 impl CompiledRun {
     pub(crate) fn compile(context: &RunContext, around: &Surroundings<'_>) -> Result<CompiledRun, Failure> {
         let globals = Globals::new(&context.vars, &context.secrets, context.now);
+        let mut sources = Sources::new();
         let specs = context
             .plan
             .spec_indices()
             .map(|index| {
-                compile_spec(context, index, &globals, around).map_err(|mut failure| {
+                compile_spec(context, index, &globals, around, &mut sources).map_err(|mut failure| {
                     failure.place.get_or_insert(context.plan.spec(index).at);
                     failure
                 })
@@ -68,6 +83,7 @@ fn compile_spec(
     index: SpecIndex,
     globals: &Globals,
     around: &Surroundings<'_>,
+    sources: &mut Sources,
 ) -> Result<CompiledSpec, Failure> {
     let spec = context.plan.spec(index);
     let endpoint = context.plan.endpoint_of(index);
@@ -75,16 +91,10 @@ fn compile_spec(
     let run = Scope { globals, bindings: &nothing, cursor: None, record: None, page: None };
     let base = Text::compile(&endpoint.base_url, &run)?;
     let address = Address::parse(&base.render(&run)?, around.sandbox_origin, base.at())?;
-    let client =
-        around.clients.client(&address.uri, endpoint.timeout.connect, address.sandbox).map_err(|why| {
-            Failure::new(FailureClass::Permanent, FailureKind::Tls, format!("no TLS on this machine: {why}"))
-        })?;
-    let mut request = compile_request(spec, endpoint, address, around, &run)?;
-    if !request.address.sandbox
-        && let Some(value) = around.clients.proxies().authorization(&request.address.uri)
-    {
-        request.headers.insert(http::header::PROXY_AUTHORIZATION, value);
-    }
+    let client = around.client(&address.uri, endpoint, address.sandbox)?;
+    let credential = compile_credential(spec, endpoint, &address, around, &run, sources)?;
+    let mut request = compile_request(spec, endpoint, address, credential, around, &run)?;
+    around.authorize(&mut request.headers, &request.address.uri, request.address.sandbox);
     Ok(CompiledSpec {
         request,
         reader: Reader::compile(&context.plan, index)?,
@@ -96,14 +106,89 @@ fn compile_spec(
     })
 }
 
+impl Surroundings<'_> {
+    fn client(&self, url: &Uri, endpoint: &Endpoint, direct: bool) -> Result<Client, Failure> {
+        self.clients.client(url, endpoint.timeout.connect, direct).map_err(|why| {
+            Failure::new(FailureClass::Permanent, FailureKind::Tls, format!("no TLS on this machine: {why}"))
+        })
+    }
+
+    /// What a proxy wants to know of a request that it is handed as it is.
+    fn authorize(&self, headers: &mut HeaderMap, url: &Uri, direct: bool) {
+        if !direct && let Some(value) = self.clients.proxies().authorization(url) {
+            headers.insert(http::header::PROXY_AUTHORIZATION, value);
+        }
+    }
+}
+
+/// What `auth` of the task, else of its endpoint, becomes.
+fn compile_credential(
+    spec: &TaskSpec,
+    endpoint: &Endpoint,
+    address: &Address,
+    around: &Surroundings<'_>,
+    run: &Scope<'_>,
+    sources: &mut Sources,
+) -> Result<Option<Credential>, Failure> {
+    let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
+    let user_agent = around.user_agent;
+    let mut token = |place, id, kind, at| {
+        let source = sources.entry(id).or_insert_with(|| {
+            Arc::new(TokenSource {
+                kind,
+                cell: around.credentials.cell(id),
+                refused: OnceLock::new(),
+                barren: AtomicU32::new(0),
+                at,
+            })
+        });
+        Ok(Some(Credential::Token(place, Arc::clone(source))))
+    };
+    let authorization = TokenPlace::Header(http::header::AUTHORIZATION);
+    match auth {
+        Auth::OAuth2(plan) => {
+            let mut oauth2 = OAuth2::compile(plan, address, around.sandbox_origin, user_agent, run)?;
+            let (url, direct) = (oauth2.url().clone(), oauth2.direct);
+            around.authorize(oauth2.headers_mut(), &url, direct);
+            let client = around.client(&url, endpoint, direct)?;
+            token(authorization, oauth2.id(), TokenKind::OAuth2(oauth2, client), plan.at)
+        }
+        Auth::Login(plan) => {
+            let mut login = Login::compile(plan, endpoint, address, user_agent, run)?;
+            let place = TokenPlace::compile(&plan.place, plan.at)?;
+            let id = login.id(&place, &plan.value.source);
+            let url = login.url().clone();
+            around.authorize(login.headers_mut(), &url, address.sandbox);
+            let client = around.client(&url, endpoint, address.sandbox)?;
+            token(place, id, TokenKind::Login(login, client), plan.at)
+        }
+        Auth::Jwt(plan) => {
+            let kind = TokenKind::Jwt(Box::new(Jwt::compile(plan, run)?));
+            // Its claims may be the run's, so its token is too.
+            let source = TokenSource {
+                kind,
+                cell: Arc::new(TokenCell::default()),
+                refused: OnceLock::new(),
+                barren: AtomicU32::new(0),
+                at: plan.at,
+            };
+            Ok(Some(Credential::Token(authorization, Arc::new(source))))
+        }
+        Auth::Hmac(plan) => {
+            Ok(Some(Credential::Signed(Arc::new(Signing::compile(plan, around.credentials, run)?))))
+        }
+        other => Credential::of_text(other, endpoint.at, run),
+    }
+}
+
 fn compile_request(
     spec: &TaskSpec,
     endpoint: &Endpoint,
     address: Address,
+    credential: Option<Credential>,
     around: &Surroundings<'_>,
     run: &Scope<'_>,
 ) -> Result<CompiledRequest, Failure> {
-    let credential = Credential::compile(spec.auth.as_ref().unwrap_or(&endpoint.auth), endpoint.at, run)?;
     let paging = Paging::compile(spec.paginate.as_ref())?;
     let path = compile_path(spec, run)?;
     let mut query = Vec::new();
@@ -132,7 +217,13 @@ fn compile_request(
     }
     let body = CompiledBody::compile(&spec.body, &paging, credential.as_ref(), spec.at, run)?;
     match &spec.body {
-        entities::Body::Empty | entities::Body::Raw(_) => {}
+        entities::Body::Empty => {}
+        entities::Body::Raw(text) => {
+            let text = Text::compile(text, run)?;
+            if text.uses_secrets() {
+                hidden.push(text);
+            }
+        }
         entities::Body::Json(template) => secret_texts(template, run, &mut hidden)?,
         entities::Body::Form(fields) => {
             for (_, template) in fields {
@@ -144,7 +235,8 @@ fn compile_request(
         Some(cursor) => Some(Data::compile(&ValueTemplate::Text(cursor.start.clone()), cursor.at, run)?),
         None => None,
     };
-    let headers = defaults(&address, around.user_agent, &body)?;
+    let headers = defaults(&address, around.user_agent, &body, spec.reading.decode)?;
+    let idempotency = spec.idempotency.as_deref().map(|name| header_name(name, spec.at)).transpose()?;
     let mut request = CompiledRequest {
         address,
         method: spec.method,
@@ -156,6 +248,7 @@ fn compile_request(
         body,
         paging,
         cursor_start,
+        idempotency,
         hidden,
         at: spec.path.at,
     };
@@ -169,19 +262,35 @@ fn compile_request(
     Ok(request)
 }
 
-fn defaults(address: &Address, user_agent: &str, body: &CompiledBody) -> Result<HeaderMap, Failure> {
+fn defaults(
+    address: &Address,
+    user_agent: &str,
+    body: &CompiledBody,
+    decode: Decode,
+) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::with_capacity(8);
     // The client would render it anew for each request. HTTP/2, which has `:authority` instead, comes with TLS only.
     if let (Some("http"), Some(host)) = (address.uri.scheme_str(), address.uri.authority()) {
         headers.insert(HOST, header_value(&HOST, host.as_str(), false, entities::Place::default())?);
     }
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(accepted(decode)));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
     headers.insert(USER_AGENT, header_value(&USER_AGENT, user_agent, false, entities::Place::default())?);
     if let Some(kind) = body.content_type() {
         headers.insert(CONTENT_TYPE, kind);
     }
     Ok(headers)
+}
+
+/// What to ask for; other than JSON goes by so many names that anything else will do as well.
+fn accepted(decode: Decode) -> &'static str {
+    match decode {
+        Decode::Auto | Decode::Json => "application/json",
+        Decode::Jsonl => "application/x-ndjson, */*;q=0.8",
+        Decode::Csv => "text/csv, */*;q=0.8",
+        Decode::Xml => "application/xml, text/xml, */*;q=0.8",
+        Decode::Text => "text/plain, */*;q=0.8",
+    }
 }
 
 /// The endpoint's headers, the task's over them, the credential over both.
@@ -211,6 +320,11 @@ fn compile_headers(
             schemes.retain(|(held, _)| held != name);
         }
         schemes.push((name.clone(), scheme.clone()));
+    }
+    match &request.credential {
+        Some(Credential::Token(TokenPlace::Header(name), _)) => schemes.retain(|(held, _)| held != name),
+        Some(Credential::Signed(signing)) => schemes.retain(|(held, _)| !signing.owns_header(held)),
+        _ => {}
     }
     for (name, scheme) in schemes {
         // Cookies are joined in order, so one that differs per task takes all of them along.

@@ -4,11 +4,15 @@
 //! request; the answer becomes an [`Execution`](entities::Execution).
 //!
 //! **Invariant**: a worker sends exactly the one request it was granted. No retry, no redirect hop,
-//! no waiting for limits of its own; no credential and no header of a plan ever reaches another
-//! origin; no text leaves it that holds a secret. It reads no environment and no clock but the one
-//! it was given (and tokio's timer, for time-outs).
+//! no waiting for limits of its own; a token request takes the grant of the job that found no token.
+//! No credential and no header of a plan ever reaches another origin; no text leaves it that holds a
+//! secret. It reads no environment and no clock but the one it was given (and tokio's timer, for
+//! time-outs).
 
 mod worker;
+
+mod probe;
+mod watch;
 
 mod compile;
 
@@ -32,5 +36,7 @@ mod answer;
 mod reading;
 
 pub use client::SetUpError;
+pub use probe::{Certificate, Probe, probe};
 pub use proxy::ProxySettings;
+pub use watch::{Seen, Watch};
 pub use worker::{Clock, HttpApiWorker, HttpConfig, HttpWorkers};

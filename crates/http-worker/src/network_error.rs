@@ -56,6 +56,16 @@ pub(crate) fn no_answer(error: &legacy::Error, origin: &str, endpoint: &str, tim
     Failure::new(Transient, FailureKind::Connect, format!("no answer from {to}: {why}"))
 }
 
+/// Why there is no connection, where nothing was to be sent.
+pub(crate) fn no_connection(error: &(dyn Error + 'static), origin: &str) -> Failure {
+    let causes = chain(error);
+    if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return tls_failed(tls, origin);
+    }
+    let why = causes.last().map_or_else(String::new, ToString::to_string);
+    Failure::new(Transient, FailureKind::Connect, format!("cannot connect to {origin}: {why}"))
+}
+
 /// Why an answer's body is not whole.
 pub(crate) fn no_body(collected: &Collected, endpoint: &str, max_body: u64) -> Option<Failure> {
     let received = grouped(collected.wire);

@@ -81,6 +81,11 @@ impl Proxies {
         proxy.basic_auth().cloned()
     }
 
+    /// The proxy that a URL goes through.
+    pub(crate) fn address(&self, url: &Uri) -> Option<Uri> {
+        self.0.intercept(url).map(|proxy| with_default_port(proxy.uri()))
+    }
+
     /// Whether any URL of `scheme` may go through a proxy that is itself reached by TLS.
     pub(crate) fn need_tls(&self, url: &Uri) -> bool {
         self.0.intercept(url).is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"))

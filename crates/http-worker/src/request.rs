@@ -1,25 +1,31 @@
 //! From a job to the request it is granted: URL, headers, body.
 
 mod body;
+mod idempotency;
 mod position;
+mod sending;
 mod shown;
+mod url;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use entities::{Failure, Hop, Job, Place, Position, Secrets, Task, TaskSpec};
+use entities::{Failure, Hop, Job, Place, Position, Task};
 use expr::{Globals, Scope};
-use http::header::{CONTENT_TYPE, COOKIE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
-use crate::address::{Address, dot_segments, encode_query, push_pair};
-use crate::auth::{Credential, Scheme};
+use crate::address::Address;
+use crate::auth::{Credential, Scheme, TokenPlace};
 use crate::client::RequestBody;
+use crate::encoding::ACCEPTED;
 use crate::template::{Data, Text, wrong};
 
 pub(crate) use body::CompiledBody;
 pub(crate) use position::Paging;
+pub(crate) use sending::Sending;
+pub(crate) use url::compile_path;
 
 /// The request of one task spec, compiled for one run.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub(crate) struct CompiledRequest {
     pub(crate) paging: Paging,
     /// `start` of the spec's cursor.
     pub(crate) cursor_start: Option<Data>,
+    /// The header that carries a key which stays the same however often the request is sent.
+    pub(crate) idempotency: Option<HeaderName>,
     /// Templates whose text no output may show, beside the credential's.
     pub(crate) hidden: Vec<Text>,
     pub(crate) at: Place,
@@ -66,18 +74,37 @@ pub(crate) struct Built {
     pub(crate) request: Request<RequestBody>,
     /// Its URL, with secrets in it.
     pub(crate) url: Uri,
+    /// The URL that relative ones in its answer belong to, where it is not its own: the request has
+    /// left the endpoint's origin.
+    pub(crate) base: Option<Uri>,
+    /// What signing has added: no output may show it.
+    pub(crate) signed: Vec<String>,
 }
 
 impl CompiledRequest {
     /// The request a job is granted.
-    pub(crate) fn build(&self, job: &Job, globals: &Globals) -> Result<Built, Failure> {
+    pub(crate) fn build(
+        &self,
+        job: &Job,
+        globals: &Globals,
+        sending: &Sending,
+        user_agent: &str,
+    ) -> Result<Built, Failure> {
         let start = self.cursor_start(&job.task, globals)?;
-        let scope = self.scope(&job.task, globals, start.as_deref());
+        let scope = self.scope(&job.task, globals, start.as_deref(), sending);
         let paged = self.paging.value(&job.task.page.position);
+        if let Some(Hop::Redirect { url, get, bare: true, .. }) = &job.hop {
+            let base = self.url(&scope, paged.as_ref(), sending)?;
+            return self.bare(url, *get, base, user_agent, job);
+        }
         let url = match (&job.hop, &job.task.page.position) {
-            (Some(Hop::Redirect { url, .. }), _) => self.elsewhere(url, &scope)?,
-            (_, Position::Url(text)) => self.elsewhere(&with_secrets(text, &job.context.secrets), &scope)?,
-            _ => self.url(&scope, paged.as_ref())?,
+            (Some(Hop::Redirect { url, .. }), _) => self.elsewhere(url, &scope, sending)?,
+            (_, Position::Url(text)) => self.elsewhere(
+                &url::with_secrets(text, &self.all_secrets(&job.context.secrets, sending)),
+                &scope,
+                sending,
+            )?,
+            _ => self.url(&scope, paged.as_ref(), sending)?,
         };
         let get = matches!(&job.hop, Some(Hop::Redirect { get: true, .. }));
         let mut headers = self.headers.clone();
@@ -86,15 +113,52 @@ impl CompiledRequest {
             insert(&mut headers, name, value);
         }
         self.paging.to_headers(paged.as_ref(), &mut headers)?;
+        if let (Some(Credential::Token(place, source)), Some(token)) = (&self.credential, &sending.token) {
+            let value = token.value.expose();
+            match place {
+                TokenPlace::Header(name) => {
+                    insert(&mut headers, name, header_value(name, value, true, source.at)?);
+                }
+                TokenPlace::Cookie(name) => {
+                    let value = header_value(&COOKIE, &format!("{name}={value}"), true, source.at)?;
+                    insert(&mut headers, &COOKIE, value);
+                }
+                TokenPlace::Query(_) | TokenPlace::Body(_) => {}
+            }
+        }
+        if let Some(name) = &self.idempotency {
+            let key = idempotency::key(job);
+            headers.insert(name.clone(), header_value(name, &key, false, self.at)?);
+        }
         let body = if get {
             headers.remove(CONTENT_TYPE);
             None
         } else {
-            self.body.build(self, &scope, paged.as_ref())?
+            self.body.build(self, &scope, paged.as_ref(), sending)?
         };
         let method = if get { Method::GET } else { http_method(self.method) };
+        let (url, signed) = match &self.credential {
+            Some(Credential::Signed(signing)) => {
+                let body = body.as_deref().unwrap_or_default();
+                signing.sign(&scope, method.as_str(), &url, body, &mut headers)?
+            }
+            _ => (url, Vec::new()),
+        };
         let request = assemble(method, url.clone(), headers, body, job);
-        Ok(Built { request, url })
+        Ok(Built { request, url, base: None, signed })
+    }
+
+    /// The request of a redirect that has left the endpoint's origin: nothing of the plan goes along.
+    fn bare(&self, url: &str, get: bool, base: Uri, user_agent: &str, job: &Job) -> Result<Built, Failure> {
+        let url =
+            Uri::try_from(url).map_err(|error| wrong(format!("the request's URL: {error}"), self.at))?;
+        let mut headers = HeaderMap::with_capacity(3);
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+        headers.insert(USER_AGENT, header_value(&USER_AGENT, user_agent, false, self.at)?);
+        let method = if get { Method::GET } else { http_method(self.method) };
+        let request = assemble(method, url.clone(), headers, None, job);
+        Ok(Built { request, url, base: Some(base), signed: Vec::new() })
     }
 
     /// The names a task's templates may use.
@@ -103,13 +167,15 @@ impl CompiledRequest {
         task: &'a Task,
         globals: &'a Globals,
         start: Option<&'a Value>,
+        sending: &'a Sending,
     ) -> Scope<'a> {
         Scope {
             globals,
-            bindings: &task.bindings.0,
+            bindings: sending.names.as_ref().unwrap_or(&task.bindings.0),
             cursor: task.cursor.as_ref().or(start),
             record: None,
-            page: Some(self.paging.number(&task.page)),
+            // A page that goes into the path may be called `page`, and be undefined at first.
+            page: (!self.paging.binds("page")).then(|| self.paging.number(&task.page)),
         }
     }
 
@@ -120,99 +186,11 @@ impl CompiledRequest {
         globals: &Globals,
     ) -> Result<Option<Cow<'a, Value>>, Failure> {
         match &self.cursor_start {
-            Some(start) if task.cursor.is_none() => start.value(&self.scope(task, globals, None)).map(Some),
+            Some(start) if task.cursor.is_none() => {
+                start.value(&self.scope(task, globals, None, &Sending::default())).map(Some)
+            }
             _ => Ok(None),
         }
-    }
-
-    /// The URL of the spec's own path and query.
-    fn url(&self, scope: &Scope<'_>, paged: Option<&Value>) -> Result<Uri, Failure> {
-        let path = self.path.path.render(scope)?;
-        if dot_segments(&path) > self.path.dots {
-            let message = "a value makes a `.` or `..` of a part of the path, which would lead elsewhere";
-            return Err(wrong(message, self.path.path.at())
-                .help("leave such values out with `where`, or send them in `query`"));
-        }
-        let mut text = self.address.join(&path, self.path.path.at())?;
-        let mut pairs = Pairs::new(&mut text);
-        if let Some(query) = &self.path.query {
-            encode_query(&query.render(scope)?, pairs.next());
-        }
-        for part in &self.query {
-            if self.paging.replaces(&part.name) {
-                continue;
-            }
-            match &part.fixed {
-                Some(fixed) if fixed.is_empty() => {}
-                Some(fixed) => pairs.next().push_str(fixed),
-                None => pairs.push(&part.name, &*part.value.value(scope)?),
-            }
-        }
-        self.paging.to_query(paged, |name, value| pairs.push(name, value));
-        if let Some(Credential::Query(name, key)) = &self.credential {
-            push_pair(pairs.next(), name, &key.render(scope)?);
-        }
-        self.address.request(&text, self.path.path.at())
-    }
-
-    /// A URL that an answer gave: whole as it is, but for a key that goes into every query.
-    fn elsewhere(&self, text: &str, scope: &Scope<'_>) -> Result<Uri, Failure> {
-        let mut url = self.address.resolve(text).ok_or_else(|| {
-            Failure::new(
-                entities::FailureClass::Permanent,
-                entities::FailureKind::Redirect,
-                format!("the next URL does not lead to {}", crate::address::origin(&self.address.url)),
-            )
-            .at(self.at)
-        })?;
-        if let Some(Credential::Query(name, key)) = &self.credential
-            && !url.query_pairs().any(|(held, _)| held == name.as_str())
-        {
-            let mut query = url.query().unwrap_or_default().to_owned();
-            if !query.is_empty() {
-                query.push('&');
-            }
-            push_pair(&mut query, name, &key.render(scope)?);
-            url.set_query(Some(&query));
-        }
-        Uri::try_from(url.as_str()).map_err(|error| wrong(format!("the request's URL: {error}"), self.at))
-    }
-}
-
-/// A stored URL with its `{{ secrets.x }}` replaced, and nothing else: it is a server's text. (What
-/// stores it escapes the braces that the server wrote, so that no server can ask for a secret.)
-fn with_secrets(text: &str, secrets: &Secrets) -> String {
-    let mut out = text.to_owned();
-    for (name, secret) in &secrets.0 {
-        let marker = format!("{{{{ secrets.{name} }}}}");
-        if out.contains(&marker) {
-            out = out.replace(&marker, &crate::address::encode_value(secret.expose()));
-        }
-    }
-    out
-}
-
-/// Appends to a URL's query.
-struct Pairs<'a> {
-    out: &'a mut String,
-    separator: char,
-}
-
-impl<'a> Pairs<'a> {
-    fn new(out: &'a mut String) -> Self {
-        let separator = if out.contains('?') { '&' } else { '?' };
-        Pairs { out, separator }
-    }
-
-    /// The text to append the next parameter to.
-    fn next(&mut self) -> &mut String {
-        self.out.push(self.separator);
-        self.separator = '&';
-        self.out
-    }
-
-    fn push(&mut self, name: &str, value: &Value) {
-        each_text(value, |text| push_pair(self.next(), name, text));
     }
 }
 
@@ -262,52 +240,6 @@ pub(crate) fn header_value(
     Ok(value)
 }
 
-/// Compiles a spec's path: a `?` written in the plan begins the query, one in a value does not.
-pub(crate) fn compile_path(spec: &TaskSpec, run: &Scope<'_>) -> Result<PathTemplates, Failure> {
-    let source = &*spec.path.source;
-    let part = |text: &str| entities::TemplateText { source: text.into(), at: spec.path.at };
-    if let Some(mark) = literal_question_mark(source)
-        && let (Ok(path), Ok(query)) =
-            (Text::compile(&part(&source[..mark]), run), Text::compile(&part(&source[mark + 1..]), run))
-    {
-        return Ok(PathTemplates { path, query: Some(query), dots: written_dots(&source[..mark]) });
-    }
-    Ok(PathTemplates { path: Text::compile(&spec.path, run)?, query: None, dots: written_dots(source) })
-}
-
-/// The dot segments that are in a path's source as they are, whatever its templates render.
-fn written_dots(source: &str) -> usize {
-    if source.contains("{%") || source.contains("{#") {
-        // Some of what is written may not be rendered.
-        return 0;
-    }
-    let mut outside = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some((before, expression)) = rest.split_once("{{") {
-        // A segment that an expression has part in is none that is written.
-        outside.push_str(before);
-        outside.push('x');
-        rest = expression.split_once("}}").map_or("", |(_, behind)| behind);
-    }
-    outside.push_str(rest);
-    dot_segments(&outside)
-}
-
-/// The first `?` that stands outside of `{{ … }}` and `{% … %}`.
-fn literal_question_mark(source: &str) -> Option<usize> {
-    let bytes = source.as_bytes();
-    let mut depth = 0u32;
-    for (index, byte) in bytes.iter().enumerate() {
-        match (byte, bytes.get(index + 1)) {
-            (b'{', Some(b'{' | b'%')) => depth += 1,
-            (b'}', Some(b'}')) | (b'%', Some(b'}')) => depth = depth.saturating_sub(1),
-            (b'?', _) if depth == 0 => return Some(index),
-            _ => {}
-        }
-    }
-    None
-}
-
 fn http_method(method: entities::Method) -> Method {
     match method {
         entities::Method::Get => Method::GET,
@@ -348,35 +280,6 @@ mod tests {
             let mut texts = Vec::new();
             each_text(&serde_json::from_str(value).unwrap(), |text| texts.push(text.to_owned()));
             assert_eq!(texts, expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn dots_of_the_plan() {
-        for (source, expected) in [
-            ("/a/../b", 1),
-            ("/{{ x }}/../y", 1),
-            ("/{{ x }}/y", 0),
-            ("/.{{ x }}", 0),
-            ("/{{ a }}.{{ b }}/x", 0),
-            ("/{{ '/../' }}/x", 0),
-            ("/{% if a %}/../{% endif %}{{ a }}", 0),
-            ("/{# /../ #}{{ a }}", 0),
-        ] {
-            assert_eq!(written_dots(source), expected, "{source}");
-        }
-    }
-
-    #[test]
-    fn question_marks() {
-        for (source, expected) in [
-            ("/x?a=1", Some(2)),
-            ("/x", None),
-            ("/{{ a ? b }}/c", None),
-            ("/{{ a }}?b", Some(8)),
-            ("/{% if a ? %}x{% endif %}", None),
-        ] {
-            assert_eq!(literal_question_mark(source), expected, "{source}");
         }
     }
 }

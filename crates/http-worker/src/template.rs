@@ -11,6 +11,8 @@ use serde_json::Value;
 pub(crate) struct Text {
     template: Template,
     at: Place,
+    /// Of what it was compiled from.
+    hash: u64,
     /// Its text, if it is the same for every task of the run.
     fixed: Option<String>,
 }
@@ -26,7 +28,7 @@ impl Text {
             }
             None => None,
         };
-        Ok(Text { template, at: text.at, fixed })
+        Ok(Text { template, at: text.at, hash: xxhash_rust::xxh3::xxh3_64(text.source.as_bytes()), fixed })
     }
 
     pub(crate) fn render(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, Failure> {
@@ -43,6 +45,50 @@ impl Text {
 
     pub(crate) fn uses_secrets(&self) -> bool {
         self.template.uses_secrets()
+    }
+
+    /// A number for it that is the same in every run.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn at(&self) -> Place {
+        self.at
+    }
+}
+
+/// A key or a message to be signed: what a template yields as bytes, raw ones included.
+#[derive(Clone)]
+pub(crate) struct RawText {
+    template: Template,
+    at: Place,
+    /// Its bytes, if they are the same for every task of the run.
+    fixed: Option<Vec<u8>>,
+}
+
+impl RawText {
+    /// Compiles `text`, as [`Text::compile`] does.
+    pub(crate) fn compile(text: &TemplateText, run: &Scope<'_>) -> Result<RawText, Failure> {
+        let template = Template::compile(text).map_err(|error| expression(&error, text.at))?;
+        let fixed = match template.names().iter().all(|name| is_shared(name)) {
+            true => Some(template.render_raw(run).map_err(|error| expression(&error, text.at))?),
+            false => None,
+        };
+        Ok(RawText { template, at: text.at, fixed })
+    }
+
+    pub(crate) fn render(&self, scope: &Scope<'_>) -> Result<Cow<'_, [u8]>, Failure> {
+        match &self.fixed {
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None => {
+                self.template.render_raw(scope).map(Cow::Owned).map_err(|error| expression(&error, self.at))
+            }
+        }
+    }
+
+    /// Its bytes, if they are the same for every task of the run.
+    pub(crate) fn fixed(&self) -> Option<&[u8]> {
+        self.fixed.as_deref()
     }
 
     pub(crate) fn at(&self) -> Place {
@@ -134,7 +180,8 @@ fn is_shared(name: &str) -> bool {
     matches!(root, "vars" | "secrets" | "now" | "today")
 }
 
-fn first_place(template: &ValueTemplate) -> Option<Place> {
+/// Where the first text of a value stands in the plan.
+pub(crate) fn first_place(template: &ValueTemplate) -> Option<Place> {
     match template {
         ValueTemplate::Plain(_) => None,
         ValueTemplate::Text(text) => Some(text.at),

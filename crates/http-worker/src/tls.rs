@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -13,30 +14,45 @@ use rustls_platform_verifier::Verifier;
 /// The configuration of every TLS connection: the platform's roots (the roots of webpki where the
 /// platform has none) and `extra_roots`, TLS 1.2 and 1.3, no client certificate.
 pub(crate) fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+    config_with(verifier(extra_roots)?)
+}
+
+/// The same, with another idea of who is to be trusted.
+pub(crate) fn config_with(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    match platform_verifier(extra_roots, provider) {
-        Ok(verifier) => {
-            Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-        }
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// Who is to be trusted.
+pub(crate) fn verifier(
+    extra_roots: &[CertificateDer<'static>],
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    match platform_verifier(extra_roots, provider()) {
+        Ok(verifier) => Ok(verifier),
         Err(why) => {
             tracing::debug!(%why, "the platform has no trusted roots; using those of webpki");
             let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
             for root in extra_roots {
                 roots.add(root.clone()).map_err(|error| error.to_string())?;
             }
-            Ok(builder.with_root_certificates(roots).with_no_client_auth())
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+            verifier
+                .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
+                .map_err(|error| error.to_string())
         }
     }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// A configuration that trusts nobody, for clients that speak plain HTTP only: the platform's roots
 /// take tens of milliseconds to load.
 pub(crate) fn trusting_nobody() -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(RootCertStore::empty())

@@ -1,13 +1,18 @@
-//! `auth` of an endpoint or task.
+//! `auth` of an endpoint or task: which kind, and the kinds that are one credential.
 
 use entities::{Auth, KeyPlace, TemplateText};
 use toml::de::DeValue;
 
 use crate::endpoint::check_header_name;
 use crate::item::Item;
+use crate::reader::Section;
+
+mod hmac;
+mod jwt;
+mod login;
+mod oauth2;
 
 const EXAMPLE: &str = "auth = { bearer = \"{{ secrets.token }}\" }";
-const KINDS: [&str; 7] = ["bearer", "basic", "api_key", "oauth2", "login", "hmac", "jwt"];
 
 /// Reads `auth`.
 pub(crate) fn auth(item: &Item<'_>) -> Option<Auth> {
@@ -24,64 +29,91 @@ pub(crate) fn auth(item: &Item<'_>) -> Option<Auth> {
         return None;
     }
     let mut section = item.section(EXAMPLE)?;
-    let said = KINDS.iter().filter(|kind| section.has(kind)).count();
-    let later = "only bearer, basic, api_key and \"none\" are there so far";
-    section.not_built(&[("oauth2", later), ("login", later), ("hmac", later), ("jwt", later)]);
-    let (bearer, basic, api_key) = (section.take("bearer"), section.take("basic"), section.take("api_key"));
+    let mut said: Vec<(&str, Item<'_>)> = Vec::new();
+    for kind in ["bearer", "basic", "api_key", "oauth2", "login", "hmac", "jwt"] {
+        said.extend(section.take(kind).map(|item| (kind, item)));
+    }
     let misspelt = section.finish() > 0;
-    if said == 0 && misspelt {
-        return None;
+    match said.as_slice() {
+        [] if misspelt => None,
+        [(kind, item)] => match *kind {
+            "bearer" => Some(Auth::Bearer(not_empty(item)?)),
+            "basic" => basic(item),
+            "api_key" => api_key(item),
+            "oauth2" => oauth2::oauth2(item),
+            "login" => login::login(item),
+            "hmac" => hmac::hmac(item),
+            _ => jwt::jwt(item),
+        },
+        other => {
+            item.wrong(
+                "bad-auth",
+                format!("{} must say exactly one kind", item.what),
+                if other.is_empty() { "no kind" } else { "several kinds" },
+                format!("write {EXAMPLE}, or one of `basic`, `api_key`, `oauth2`, `login`, `hmac` and `jwt`"),
+            );
+            None
+        }
     }
-    if said != 1 {
-        item.wrong(
-            "bad-auth",
-            format!("{} must say exactly one kind", item.what),
-            if said == 0 { "no kind" } else { "several kinds" },
-            format!("write {EXAMPLE}, {{ basic = {{ user = …, password = … }} }} or {{ api_key = {{ header = …, value = … }} }}"),
-        );
-        return None;
-    }
-    if let Some(item) = bearer {
-        return Some(Auth::Bearer(not_empty(&item)?));
-    }
-    if let Some(item) = basic {
-        let mut section = item.section("basic = { user = \"…\", password = \"…\" }")?;
-        let user = section.need("user", "\"\"");
-        let password = section.need("password", "\"{{ secrets.password }}\"");
-        section.finish();
-        return Some(Auth::Basic { user: user?.template()?, password: credential(&password?)? });
-    }
-    api_key.and_then(|item| self::api_key(&item))
+}
+
+fn basic(item: &Item<'_>) -> Option<Auth> {
+    let mut section = item.section("basic = { user = \"…\", password = \"…\" }")?;
+    let user = section.need("user", "\"\"");
+    let password = section.need("password", "\"{{ secrets.password }}\"");
+    section.finish();
+    Some(Auth::Basic { user: user?.template()?, password: credential(&password?)? })
 }
 
 fn api_key(item: &Item<'_>) -> Option<Auth> {
     let mut section = item.section("api_key = { header = \"X-Key\", value = \"{{ secrets.key }}\" }")?;
     let value = section.need("value", "\"{{ secrets.key }}\"");
-    let (header, query) = (section.take("header"), section.take("query"));
-    let (cookie, body) = (section.take("cookie"), section.take("body"));
+    let places = PlaceItems::take(&mut section);
     section.finish();
-    let places = [header.is_some(), query.is_some(), cookie.is_some(), body.is_some()];
-    if places.iter().filter(|said| **said).count() != 1 {
-        item.wrong(
-            "bad-auth",
-            format!("{} must say exactly one of `header`, `query`, `cookie` and `body`", item.what),
-            "where does the key go?",
-            "write header = \"X-Key\", query = \"api_key\", cookie = \"…\" or body = \"path.in.json\"",
-        );
-        return None;
-    }
-    let place = if let Some(item) = header {
-        let name = item.string()?;
-        check_header_name(item.findings, name, item.span());
-        KeyPlace::Header(name.to_owned())
-    } else if let Some(item) = query {
-        KeyPlace::Query(named(&item)?)
-    } else if let Some(item) = cookie {
-        KeyPlace::Cookie(named(&item)?)
-    } else {
-        KeyPlace::Body(named(&body?)?)
-    };
+    let place = places.read(item, "the key")?;
     Some(Auth::ApiKey { place, value: not_empty(&value?)? })
+}
+
+/// `header`, `query`, `cookie` and `body` of a table: where a key or token goes.
+struct PlaceItems<'a> {
+    header: Option<Item<'a>>,
+    query: Option<Item<'a>>,
+    cookie: Option<Item<'a>>,
+    body: Option<Item<'a>>,
+}
+
+impl<'a> PlaceItems<'a> {
+    fn take(section: &mut Section<'a>) -> Self {
+        PlaceItems {
+            header: section.take("header"),
+            query: section.take("query"),
+            cookie: section.take("cookie"),
+            body: section.take("body"),
+        }
+    }
+
+    /// The one that is said; `whose` is what goes there.
+    fn read(&self, item: &Item<'_>, whose: &str) -> Option<KeyPlace> {
+        match (&self.header, &self.query, &self.cookie, &self.body) {
+            (Some(header), None, None, None) => {
+                let name = header.string()?;
+                check_header_name(header.findings, name, header.span());
+                Some(KeyPlace::Header(name.to_owned()))
+            }
+            (None, Some(query), None, None) => Some(KeyPlace::Query(named(query)?)),
+            (None, None, Some(cookie), None) => Some(KeyPlace::Cookie(named(cookie)?)),
+            (None, None, None, Some(body)) => Some(KeyPlace::Body(named(body)?)),
+            _ => {
+                item.wrong(
+                    "bad-auth",
+                    format!("{} must say exactly one of `header`, `query`, `cookie` and `body`", item.what),
+                    &format!("where does {whose} go?"),
+                    "write header = \"X-Key\", query = \"api_key\", cookie = \"…\" or body = \"path.in.json\"",
+                );
+                None
+            }
+        }
+    }
 }
 
 fn named(item: &Item<'_>) -> Option<String> {
@@ -98,6 +130,7 @@ fn named(item: &Item<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// A credential that must be there.
 fn not_empty(item: &Item<'_>) -> Option<TemplateText> {
     let text = credential(item)?;
     if text.source.trim().is_empty() {
@@ -126,4 +159,23 @@ fn credential(item: &Item<'_>) -> Option<TemplateText> {
         );
     }
     Some(text)
+}
+
+/// A text that must not be empty and is no credential.
+fn filled(item: &Item<'_>, example: &str) -> Option<TemplateText> {
+    let text = item.template()?;
+    if text.source.trim().is_empty() {
+        item.wrong("empty", format!("{} is empty", item.what), "nothing here", format!("write {example}"));
+        return None;
+    }
+    Some(text)
+}
+
+/// A table of texts.
+fn texts(item: &Item<'_>, example: &str) -> Vec<(String, TemplateText)> {
+    item.entries(example)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, item)| Some((name.to_owned(), item.template()?)))
+        .collect()
 }

@@ -4,13 +4,12 @@ use std::ops::Range;
 
 use entities::{Auth, Endpoint, RetryPolicy, TemplateText, TimeOuts, ValueTemplate};
 use toml::de::DeValue;
-use url::Url;
 
+use crate::address::base_url_of;
 use crate::auth::auth;
 use crate::findings::Findings;
 use crate::item::Item;
 use crate::limit::limits;
-use crate::reader::closest;
 use crate::rules::rules;
 use crate::units;
 
@@ -47,89 +46,6 @@ pub(crate) fn endpoint(name: &str, item: &Item<'_>) -> Option<Endpoint> {
         on: on.as_ref().map(rules).unwrap_or_default(),
         at: item.findings.place(item.key_span.clone()),
     })
-}
-
-fn base_url_of(item: &Item<'_>) -> Option<TemplateText> {
-    let mut text = item.template()?;
-    if !text.source.contains("{{") && !text.source.contains("{%") {
-        check_base_url(item.findings, &text.source, item.span());
-    }
-    // Paths begin with `/`: a slash at the end would double it.
-    if text.source.ends_with('/') && !text.source.ends_with("//") {
-        text.source = text.source.trim_end_matches('/').into();
-    }
-    Some(text)
-}
-
-/// A base URL without templates: is it one that requests can be built on?
-pub(crate) fn check_base_url(findings: &Findings, text: &str, span: Range<usize>) {
-    let report = |code, message: String, label: &str, help: String| {
-        findings.push(findings.error(code, span.clone(), message).label(label).help(help));
-    };
-    let schemes = "begin it with https://, http:// or sandbox://";
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("http" | "https" | "sandbox") => {}
-        Some(other) => {
-            let help = match closest(other, ["https", "http", "sandbox"].into_iter()) {
-                Some(scheme) => format!("did you mean `{scheme}://`?"),
-                None => schemes.to_owned(),
-            };
-            return report(
-                "bad-url",
-                format!("`{text}`: `{other}` is not a scheme that syncctl speaks"),
-                "unknown scheme",
-                help,
-            );
-        }
-        None => return report("bad-url", format!("`{text}` is not a URL"), "no scheme", schemes.to_owned()),
-    }
-    let url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(error) => {
-            return report(
-                "bad-url",
-                format!("`{text}` is not a URL: {error}"),
-                "not a URL",
-                schemes.to_owned(),
-            );
-        }
-    };
-    let sandbox = url.scheme() == "sandbox";
-    if url.host_str().unwrap_or("").is_empty() {
-        report("bad-url", format!("`{text}` has no host"), "no host", "write https://HOST".to_owned());
-    } else if sandbox && !matches!(url.host_str(), Some("market" | "tracker")) {
-        let host = url.host_str().unwrap_or("");
-        let help = match closest(host, ["market", "tracker"].into_iter()) {
-            Some(name) => format!("did you mean `sandbox://{name}`?"),
-            None => "use sandbox://market or sandbox://tracker".to_owned(),
-        };
-        report("bad-url", format!("the sandbox has no API called `{host}`"), "unknown practice API", help);
-    } else if !url.username().is_empty() || url.password().is_some() {
-        findings.hide(span.clone());
-        let help =
-            "use auth = { basic = { user = \"…\", password = \"{{ secrets.password }}\" } }".to_owned();
-        report(
-            "bad-url",
-            "a base URL must not hold credentials".to_owned(),
-            "would be shown in outputs",
-            help,
-        );
-    } else if url.query().is_some() && !sandbox {
-        report(
-            "bad-url",
-            "a base URL cannot have a query".to_owned(),
-            "paths are added behind it",
-            "move it to query = { … } of the endpoint".to_owned(),
-        );
-    } else if url.fragment().is_some() {
-        report(
-            "bad-url",
-            "a base URL cannot have a fragment".to_owned(),
-            "never sent",
-            "remove `#` and what follows".to_owned(),
-        );
-    }
 }
 
 /// A table of headers.

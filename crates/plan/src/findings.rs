@@ -7,9 +7,10 @@ use std::sync::Arc;
 use entities::{Place, SourceText};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::strings;
 
 /// More than anyone reads: a file that is no plan at all must not take minutes to refuse.
-const MOST: usize = 500;
+pub(crate) const MOST: usize = 500;
 
 /// The diagnostics found so far. Readers share it, so that one error does not hide the next.
 #[derive(Debug)]
@@ -42,6 +43,16 @@ impl Findings {
     /// The text of a range.
     pub(crate) fn text(&self, span: Range<usize>) -> &str {
         self.source.text.get(span).unwrap_or("")
+    }
+
+    /// The place in the plan of a range within one of its strings.
+    pub(crate) fn within(&self, at: Place, source: &str, range: Option<Range<usize>>) -> Range<usize> {
+        let whole = at.start as usize..at.end as usize;
+        let Some(range) = range else { return whole };
+        match strings::locate(self.text(whole.clone()), source, range) {
+            Some(range) => whole.start + range.start..whole.start + range.end,
+            None => whole,
+        }
     }
 
     /// An error about a range, still to be pushed.

@@ -1,22 +1,51 @@
 //! `foreach`: what a task is repeated over.
 
-use std::time::Duration;
-
-use entities::{Foreach, Over, SpecIndex, TemplateText, ValueTemplate};
+use entities::{Foreach, Over, SpecIndex, ValueTemplate, Which};
 use serde_json::Value;
 use toml::de::DeValue;
 
 use crate::item::Item;
+use crate::load::Lookup;
 use crate::reader::{Section, suggest_or_list};
-use crate::units;
 use crate::vars::check_name;
 
-/// Names that already stand for something in templates or jq.
-const RESERVED: [&str; 11] =
-    ["vars", "secrets", "cursor", "now", "today", "page", "record", "status", "headers", "loop", "ENV"];
+mod file;
+mod windows;
 
-/// Reads `foreach`; `tasks` are the names of all tasks of the plan, in order.
-pub(crate) fn foreach(item: &Item<'_>, tasks: &[String]) -> Vec<Foreach> {
+pub(crate) use windows::instant;
+
+/// Names that already stand for something in templates or jq.
+const RESERVED: [&str; 26] = [
+    "vars",
+    "secrets",
+    "cursor",
+    "now",
+    "today",
+    "page",
+    "record",
+    "status",
+    "headers",
+    "loop",
+    "ENV",
+    "true",
+    "false",
+    "none",
+    "not",
+    "and",
+    "or",
+    "in",
+    "is",
+    "if",
+    "else",
+    "self",
+    "range",
+    "dict",
+    "namespace",
+    "duration",
+];
+
+/// Reads `foreach`; `tasks` are the names of all tasks of the plan, in order; files come from `lookup`.
+pub(crate) fn foreach(item: &Item<'_>, tasks: &[String], lookup: &dyn Lookup) -> Vec<Foreach> {
     let mut names = Vec::new();
     for (name, item) in item.entries("foreach = { symbol = [\"A\", \"B\"] }").unwrap_or_default() {
         check_name("`foreach` name", name, &item);
@@ -33,27 +62,28 @@ pub(crate) fn foreach(item: &Item<'_>, tasks: &[String]) -> Vec<Foreach> {
             );
         }
         // A name whose list is wrong is still bound: templates that use it are right.
-        let over = over(&item, tasks).unwrap_or(Over::List(ValueTemplate::Plain(Value::Null)));
+        let over = over(&item, tasks, lookup).unwrap_or(Over::List(ValueTemplate::Plain(Value::Null)));
         let at = item.findings.place(item.key_span.clone());
         names.push((Foreach { name: name.to_owned(), over, at }, item));
     }
-    if names.len() > 1
-        && let Some((_, item)) = names.iter().find(|(name, _)| matches!(name.over, Over::Records { .. }))
-    {
-        let several = names.iter().filter(|(name, _)| matches!(name.over, Over::Records { .. })).count() > 1;
-        item.not_built(
-            if several {
-                "a product of the records of two tasks"
-            } else {
-                "the product of another task's records and other names"
-            },
-            Some("keep the `task` name alone in this foreach"),
+    let mut over_records = names.iter().filter(|(name, _)| matches!(name.over, Over::Records { .. }));
+    if let (Some((first, _)), Some((_, second))) = (over_records.next(), over_records.next()) {
+        second.findings.push(
+            second
+                .findings
+                .error(
+                    "two-parents",
+                    second.key_span.clone(),
+                    "a task can be repeated over the records of one other task only",
+                )
+                .label(format!("`{}` already runs over records", first.name))
+                .help("chain them: let a task between run over the one, and this one over its records"),
         );
     }
     names.into_iter().map(|(name, _)| name).collect()
 }
 
-fn over(item: &Item<'_>, tasks: &[String]) -> Option<Over> {
+fn over(item: &Item<'_>, tasks: &[String], lookup: &dyn Lookup) -> Option<Over> {
     match item.get() {
         DeValue::Array(items) => {
             if items.is_empty() {
@@ -87,10 +117,9 @@ fn over(item: &Item<'_>, tasks: &[String]) -> Option<Over> {
             if section.has("task") {
                 records(section, tasks)
             } else if section.has("every") {
-                windows(section)
+                windows::windows(section)
             } else if section.has("file") {
-                item.not_built("foreach over a file", Some("put the values into [vars] as a list for now"));
-                None
+                file::rows(section, lookup)
             } else if section.has("from") || section.has("to") {
                 range(section)
             } else {
@@ -160,84 +189,13 @@ fn range(mut section: Section<'_>) -> Option<Over> {
     Some(Over::Range { from, to, step })
 }
 
-fn windows(mut section: Section<'_>) -> Option<Over> {
-    let every = section.take("every");
-    let from = section.need("from", "\"2024-01-01\"");
-    let to = section.need("to", "\"{{ now }}\"");
-    section.not_built(&[
-        ("overlap", "windows meet exactly; make `every` longer if the source is late"),
-        ("zone", "windows are cut in UTC for now"),
-    ]);
-    section.finish();
-    let every = every?;
-    let text = every.string()?;
-    let step = units::step(text);
-    match step {
-        None => every.wrong(
-            "bad-step",
-            format!("`{text}` is not a step of time"),
-            "expected NUMBER and UNIT",
-            units::STEP_EXAMPLES,
-        ),
-        Some(step) if units::is_zero(step) => {
-            every.wrong(
-                "zero-step",
-                format!("a window of `{text}` has no length"),
-                "must be above zero",
-                units::STEP_EXAMPLES,
-            );
-        }
-        Some(_) => {}
-    }
-    let from = bound(&from?);
-    let to = bound(&to?);
-    Some(Over::Windows {
-        every: step.filter(|step| !units::is_zero(*step))?,
-        from: from?,
-        to: to?,
-        overlap: Duration::ZERO,
-    })
-}
-
-/// One end of the windows: a date, a timestamp, or a template that gives one.
-fn bound(item: &Item<'_>) -> Option<TemplateText> {
-    let text = item.date_text()?;
-    if text.contains("cursor") && text.contains("{{") {
-        item.not_built(
-            "windows that begin at the cursor",
-            Some("use windows from a fixed date, or a `cursor` without windows"),
-        );
-        return None;
-    }
-    if !text.contains("{{") && instant(&text).is_none() {
-        item.wrong(
-            "bad-date",
-            format!("`{text}` is not a date or timestamp"),
-            "expected a date",
-            "write \"2024-01-01\", \"2024-01-01T00:00:00Z\" or a template such as \"{{ now }}\"",
-        );
-        return None;
-    }
-    Some(TemplateText { source: text.into(), at: item.findings.place(item.span()) })
-}
-
-/// A date (its start in UTC) or a timestamp; a timestamp without an offset is in UTC.
-pub(crate) fn instant(text: &str) -> Option<jiff::Timestamp> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Some(at);
-    }
-    let at = text.parse::<jiff::civil::DateTime>().ok()?;
-    Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-}
-
 fn records(mut section: Section<'_>, tasks: &[String]) -> Option<Over> {
     let task = section.take("task")?;
     let filter = section.take("where");
-    section.not_built(&[
-        ("batch", "remove it: each record drives one request"),
-        ("all", "remove it: new and changed records drive their children"),
-    ]);
+    let (batch, all) = (section.take("batch"), section.take("all"));
     section.finish();
+    let batch = batch.and_then(|item| item.integer_in(1, 10_000)).and_then(|size| u32::try_from(size).ok());
+    let all = all.as_ref().and_then(Item::boolean).unwrap_or(false);
     let name = task.string()?;
     let Some(index) = tasks.iter().position(|task| task == name) else {
         task.wrong(
@@ -252,7 +210,8 @@ fn records(mut section: Section<'_>, tasks: &[String]) -> Option<Over> {
     Some(Over::Records {
         task: index,
         filter: filter.and_then(|item| item.jq()),
-        batch: None,
-        which: entities::Which::Changed,
+        // One at a time is the record itself, as without the key.
+        batch: batch.filter(|size| *size > 1),
+        which: if all { Which::All } else { Which::Changed },
     })
 }

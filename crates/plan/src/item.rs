@@ -56,8 +56,8 @@ impl<'a> Item<'a> {
     }
 
     /// Records that the format knows this, and this version does not.
-    pub(crate) fn not_built(&self, what: &str, instead: Option<&str>) {
-        not_built(self.findings, self.span(), what, instead);
+    pub(crate) fn not_built(&self, what: &str, issue: u8, instead: &str) {
+        not_built(self.findings, self.span(), what, issue, instead);
     }
 
     pub(crate) fn string(&self) -> Option<&'a str> {
@@ -128,6 +128,20 @@ impl<'a> Item<'a> {
             return None;
         }
         Some(value)
+    }
+
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match self.get() {
+            DeValue::Boolean(value) => Some(*value),
+            DeValue::String(text) if matches!(&**text, "true" | "false") => {
+                self.expected("true or false", Some(format!("remove the quotes: {text}")));
+                None
+            }
+            _ => {
+                self.expected("true or false", Some("write true or false".to_owned()));
+                None
+            }
+        }
     }
 
     /// The elements of a list.
@@ -252,12 +266,12 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The one text of everything that is promised and not there yet.
-pub(crate) fn not_built(findings: &Findings, span: Range<usize>, what: &str, instead: Option<&str>) {
+/// The one text of everything that is promised and not there yet; `issue` will build it.
+pub(crate) fn not_built(findings: &Findings, span: Range<usize>, what: &str, issue: u8, instead: &str) {
     let error = findings
-        .error("not-built", span, format!("not built yet: {what}"))
+        .error("not-built", span, format!("not built yet: {what} (issue {issue})"))
         .label("part of the plan format, but this version cannot do it");
-    findings.push(error.help(instead.unwrap_or("remove it; a later version of syncctl will understand it")));
+    findings.push(error.help(instead));
 }
 
 /// A float with the digits of its source.

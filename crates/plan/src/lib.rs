@@ -3,9 +3,10 @@
 //! [`load`] reads the text; [`resolve_secrets`] fetches the secrets of a plan that was loaded.
 //! Environment, files and commands come through [`Lookup`] only.
 //!
-//! **Invariant**: pure. No environment, no files, no network, no clock; no text makes it panic, and
-//! nothing that a plan says is silently ignored.
+//! **Invariant**: pure. No environment, no files (but the time zone database), no network, no clock; no
+//! text makes it panic, and nothing that a plan says is silently ignored.
 
+pub mod format;
 mod load;
 
 mod diagnostic;
@@ -20,16 +21,20 @@ mod secrets;
 mod store;
 mod vars;
 
+mod address;
 mod auth;
 mod endpoint;
 mod limit;
 mod rules;
 
+mod cursor;
 mod foreach;
 mod paginate;
 mod reading;
+mod request;
 mod task;
-mod write;
+mod writing;
+mod zone;
 
 mod check;
 mod fingerprint;

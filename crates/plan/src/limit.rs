@@ -13,7 +13,7 @@ pub(crate) fn limits(item: Option<&Item<'_>>) -> Limits {
     let mut limits = Vec::new();
     for item in items {
         if let DeValue::Table(_) = item.get() {
-            item.not_built("a limit as a table", Some("write the rate alone, such as \"5000/h\""));
+            item.not_built("a limit as a table", 4, "write the rate alone, such as \"5000/h\"");
             continue;
         }
         let Some(text) = item.string() else { continue };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use entities::{Endpoint, PlanName, SourceText, SyncPlan, TaskSpec};
 use toml::de::DeTable;
 
-use crate::check;
+use crate::check::{self, Whole};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::endpoint::endpoint;
 use crate::findings::Findings;
@@ -40,8 +40,8 @@ pub struct Loaded {
 }
 
 /// Reads a plan. `name` is what its file is called in messages, `overrides` are `--set K=V` in
-/// order (the last of a name wins). Variables take their environment from `lookup`; no secret is
-/// fetched.
+/// order (the last of a name wins). Variables take their environment, and `foreach` its files, from
+/// `lookup`; no secret is fetched.
 ///
 /// # Errors
 /// Everything that is wrong with the plan, at once, in the order of the text; warnings among them.
@@ -127,9 +127,9 @@ fn read(
     let store_item = section(&mut root, "store", "[store]");
     let endpoints_item = section(&mut root, "endpoints", "[endpoints]");
     let tasks_item = section(&mut root, "tasks", "[tasks]");
-    if let Some(item) = root.take("schedule") {
+    if let Some(item) = root.take_unlisted("schedule") {
         let instead = "remove it, and start `syncctl run` from cron or a timer for now";
-        not_built(findings, item.key_span.clone(), "[schedule]", Some(instead));
+        not_built(findings, item.key_span.clone(), "[schedule]", 5, instead);
     }
     need_one(
         &mut root,
@@ -154,22 +154,23 @@ fn read(
     let endpoints: Vec<Option<Endpoint>> =
         endpoint_items.iter().map(|(name, item)| endpoint(name, item)).collect();
     let mut tasks: Vec<Option<TaskSpec>> =
-        task_items.iter().map(|(name, item)| task(name, item, &neighbours)).collect();
+        task_items.iter().map(|(name, item)| task(name, item, &neighbours, lookup)).collect();
 
     let names = Names::new(findings, &declared_vars, &declared_secrets);
     for endpoint in endpoints.iter().flatten() {
         names.endpoint(endpoint);
     }
+    let whole = Whole { findings, endpoints: &endpoints, tasks: &tasks, items: &task_items };
     for task in tasks.iter().flatten() {
-        let parent = task.parent().and_then(|parent| tasks.get(parent.0 as usize)?.as_ref());
-        names.task(task, parent);
+        names.task(task, whole.parent(task), whole.endpoint(task));
     }
-    check::check(findings, &endpoints, &tasks);
+    check::check(whole);
     if !findings.has_errors() {
         names.unused();
     }
     for task in tasks.iter_mut().flatten() {
-        task.fingerprint = fingerprint(task, &neighbours.tasks);
+        let endpoint = endpoints.get(task.endpoint.0 as usize).and_then(Option::as_ref);
+        task.fingerprint = fingerprint(task, endpoint, &neighbours.tasks);
     }
 
     Some(SyncPlan {

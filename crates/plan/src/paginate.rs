@@ -2,7 +2,7 @@
 
 use entities::{JqText, Paginate, PaginateBy, ParamPlace, SizeParam};
 
-use crate::item::{Item, not_built};
+use crate::item::Item;
 use crate::reader::{Section, suggest_or_list};
 
 const EXAMPLE: &str = "paginate = { by = \"page\", param = \"page\" }";
@@ -126,19 +126,9 @@ fn place(section: &mut Section<'_>) -> Option<ParamPlace> {
         "json" => Some(ParamPlace::Json),
         "form" => Some(ParamPlace::Form),
         "header" => Some(ParamPlace::Header),
-        "path" => {
-            not_built(
-                item.findings,
-                item.span(),
-                "in = \"path\"",
-                Some(
-                    "use in = \"query\", or repeat the task over numbers: foreach = { n = { from = 1, to = 9 } }",
-                ),
-            );
-            None
-        }
+        "path" => Some(ParamPlace::Path),
         other => {
-            let places = ["query", "json", "form", "header"];
+            let places = ["query", "json", "form", "header", "path"];
             item.wrong(
                 "unknown-place",
                 format!("`{other}` is no place for a parameter"),
@@ -180,7 +170,7 @@ fn finish(mut section: Section<'_>, item: &Item<'_>) {
         if known.contains(&key) {
             continue;
         }
-        if let Some(value) = section.take(key) {
+        if let Some(value) = section.take_unlisted(key) {
             item.findings.push(
                 item.findings
                     .error(

@@ -1,5 +1,7 @@
-//! Which fields a `map` keeps, for those that are a plain object construction: `{id, b: .c}`.
-//! Not a jq parser: whatever looks unusual is left alone.
+//! Which fields a `map` keeps, for those that are a plain object construction: `{id, b: .c}`; and
+//! which a plain condition reads: `.a == 1 and .b`. Not a jq parser: whatever looks unusual is left alone.
+
+use std::ops::Range;
 
 /// The names of the fields, if the program says them plainly.
 pub(crate) fn fields(program: &str) -> Option<Vec<String>> {
@@ -26,6 +28,45 @@ pub(crate) fn fields(program: &str) -> Option<Vec<String>> {
         }
     }
     Some(fields)
+}
+
+/// Where a condition names fields of its input, if it says so plainly: the first step of each path,
+/// without its dot. None for whatever has another input somewhere.
+pub(crate) fn reads(program: &str) -> Option<Vec<Range<usize>>> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let (mut in_string, mut escaped) = (false, false);
+    let mut before = ' ';
+    for (at, c) in program.char_indices() {
+        if in_string {
+            match c {
+                // What is interpolated is a program of its own.
+                '(' if escaped => return None,
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
+            }
+            before = c;
+            continue;
+        }
+        match c {
+            '"' => in_string = true,
+            '|' | '[' | '{' | '#' | ';' => return None,
+            '(' if is_word(before) => return None,
+            '.' if !(is_word(before) || matches!(before, ')' | '?' | '"' | '.')) => {
+                let rest = &program[at + 1..];
+                let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                if length == 0 || rest.starts_with(|c: char| c.is_ascii_digit()) {
+                    return None;
+                }
+                found.push(at + 1..at + 1 + length);
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    Some(found)
 }
 
 /// The entries between commas that are in no bracket or string; none if brackets do not match.
@@ -81,6 +122,26 @@ fn top_level(text: &str) -> Option<Vec<(usize, char)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_plain_conditions_are_read() {
+        let check = |program: &str, expected: Option<&[&str]>| {
+            let found = reads(program);
+            let found = found.map(|found| found.into_iter().map(|at| &program[at]).collect::<Vec<_>>());
+            assert_eq!(found.as_deref(), expected, "{program}");
+        };
+        check(".state == \"open\"", Some(&["state"]));
+        check("(.a.b > 1.5 or .c?) and .d.e != \".f\"", Some(&["a", "c", "d"]));
+        check(".a==1 and .b//.c", Some(&["a", "b", "c"]));
+        check("$repo == \"x\" and not", Some(&[]));
+        check(".a | . == 1", None);
+        check(".tags[0] == 1", None);
+        check("any(.tags; . == 1)", None);
+        check(". == {}", None);
+        check(".a == \"\\(.b)\"", None);
+        check(".\"a b\"", None);
+        check("..", None);
+    }
 
     #[test]
     fn only_plain_constructions_are_read() {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use crate::diagnostic::Diagnostic;
-use crate::findings::Findings;
+use crate::findings::{Findings, MOST};
 use crate::item::{Item, not_built};
 
 /// A table that is being read.
@@ -18,7 +18,7 @@ pub(crate) struct Section<'a> {
     pub(crate) span: Range<usize>,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
-    /// Those that are not built yet: suggested, but not listed.
+    /// Those that this version cannot do: suggested, but not listed.
     later: Vec<&'static str>,
     /// Errors about keys that are not there, unless one of them turns out to be misspelt.
     missing: Vec<(Vec<&'static str>, Diagnostic)>,
@@ -59,6 +59,12 @@ impl<'a> Section<'a> {
         item
     }
 
+    /// The value of `key`, which is no key of the format: it is not suggested or listed.
+    pub(crate) fn take_unlisted(&mut self, key: &'static str) -> Option<Item<'a>> {
+        self.later.push(key);
+        self.take(key)
+    }
+
     /// Whether the table has `key`, without taking it.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
@@ -69,13 +75,11 @@ impl<'a> Section<'a> {
         &self.known
     }
 
-    /// Keys of the format that this version cannot do.
-    pub(crate) fn not_built(&mut self, keys: &[(&'static str, &str)]) {
+    /// Keys of the format that this version cannot do; `issue` will build them.
+    pub(crate) fn not_built(&mut self, issue: u8, keys: &[(&'static str, &str)]) {
         for (key, instead) in keys {
-            self.later.push(key);
-            if let Some(item) = self.take(key) {
-                let instead = (!instead.is_empty()).then_some(*instead);
-                not_built(self.findings, item.key_span.clone(), &item.what, instead);
+            if let Some(item) = self.take_unlisted(key) {
+                not_built(self.findings, item.key_span.clone(), &item.what, issue, instead);
             }
         }
     }
@@ -95,16 +99,21 @@ impl<'a> Section<'a> {
                 continue;
             }
             unknown_keys += 1;
-            meant.extend(closest(unknown, self.known.iter().copied()));
+            // Comparing is dear, and nobody is told of more.
+            if unknown_keys > MOST {
+                continue;
+            }
+            let close = closest(unknown, self.known.iter().copied());
+            meant.extend(close);
             let error = self
                 .findings
                 .error("unknown-key", name.span(), format!("{} has no key `{unknown}`", self.what))
                 .label("unknown key");
-            self.findings.push(error.help(suggest_or_list(
-                unknown,
-                self.known.iter().copied(),
-                "known keys",
-            )));
+            let listed = self.known.iter().copied().filter(|key| !self.later.contains(key));
+            self.findings.push(error.help(match close {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => list(listed, "known keys"),
+            }));
         }
         for (keys, error) in self.missing {
             if !keys.iter().any(|key| meant.contains(key)) {

@@ -28,7 +28,8 @@ fn rule(item: &Item<'_>) -> Option<OnRule> {
     let mut section = item.section(EXAMPLE)?;
     let status_item = section.take("status");
     let when = section.take("when");
-    let action_item = section.need("do", "\"retry\", \"wait\", \"skip\", \"fail\" or \"stop\"");
+    let action_item =
+        section.need("do", "\"retry\", \"wait\", \"skip\", \"fail\", \"stop\", \"reauth\" or \"split\"");
     let how_long = section.take("for");
     let message = section.take("message");
     section.finish();
@@ -53,13 +54,10 @@ fn rule(item: &Item<'_>) -> Option<OnRule> {
         "skip" => OnAction::Skip,
         "fail" => OnAction::Fail,
         "stop" => OnAction::Stop,
-        later @ ("reauth" | "split") => {
-            action_item
-                .not_built(&format!("do = \"{later}\""), Some("use retry, wait, skip, fail or stop for now"));
-            return None;
-        }
+        "reauth" => OnAction::Reauth,
+        "split" => OnAction::Split,
         other => {
-            let actions = ["retry", "wait", "skip", "fail", "stop"];
+            let actions = ["retry", "wait", "skip", "fail", "stop", "reauth", "split"];
             action_item.wrong(
                 "unknown-action",
                 format!("`{other}` is nothing a rule can do"),
@@ -68,6 +66,8 @@ fn rule(item: &Item<'_>) -> Option<OnRule> {
                     "ignore" => "did you mean `skip`?".to_owned(),
                     "error" | "abort" => "did you mean `fail`?".to_owned(),
                     "break" | "end" => "did you mean `stop`?".to_owned(),
+                    "login" | "refresh" | "renew" => "did you mean `reauth`?".to_owned(),
+                    "halve" => "did you mean `split`?".to_owned(),
                     _ => suggest_or_list(other, actions.into_iter(), "what a rule can do"),
                 },
             );
@@ -155,7 +155,26 @@ fn status(item: &Item<'_>) -> Option<(u16, u16)> {
 /// The first match wins: a rule whose every status is taken by rules before it never applies.
 fn check_reachable(item: &Item<'_>, rules: &[OnRule]) {
     let mut taken: Vec<(u16, &OnRule)> = Vec::new();
-    for rule in rules {
+    for (index, rule) in rules.iter().enumerate() {
+        // The same condition cannot hold later if it did not before.
+        let condition = |rule: &OnRule| rule.when.as_ref().map(|when| when.source.trim().to_owned());
+        let all = |earlier: &OnRule| (100..600).all(|status| !rule.covers(status) || earlier.covers(status));
+        let same = rules[..index]
+            .iter()
+            .find(|earlier| rule.when.is_some() && condition(earlier) == condition(rule) && all(earlier));
+        if let Some(earlier) = same {
+            let span = rule.at.start as usize..rule.at.end as usize;
+            item.findings.push(
+                item.findings
+                    .error("unreachable-rule", span, "this rule never applies: the first match wins")
+                    .label("never reached")
+                    .help(format!(
+                        "the rule in line {} has the same `when`; remove one of them",
+                        earlier.at.line
+                    )),
+            );
+            continue;
+        }
         let mut covered = (100u16..600)
             .filter(|status| rule.covers(*status))
             .map(|status| taken.iter().find(|(other, _)| *other == status).map(|(_, earlier)| *earlier));

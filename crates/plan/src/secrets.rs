@@ -59,8 +59,19 @@ fn source(item: &Item<'_>) -> Option<SecretSource> {
     }
     let mut section = item.section(example)?;
     let (env, file, command) = (section.take("env"), section.take("file"), section.take("command"));
-    let default = section.take("default");
+    // Variables have one: whoever expects it here is told why not.
+    let default = section.take_unlisted("default");
     let misspelt = section.finish() > 0;
+    if let Some(default) = default {
+        default.findings.hide(default.span());
+        default.findings.push(
+            default
+                .findings
+                .error("secret-default", default.key_span.clone(), "a secret has no `default`")
+                .label("would stand in the plan, for all to read")
+                .help("remove it, and set the environment variable where the plan runs"),
+        );
+    }
     match (env, file, command) {
         (None, None, None) if misspelt => None,
         (Some(env), None, None) => {
@@ -74,21 +85,9 @@ fn source(item: &Item<'_>) -> Option<SecretSource> {
                 );
                 return None;
             }
-            let default = match default {
-                Some(default) => Some(default.string()?.to_owned()),
-                None => None,
-            };
-            Some(SecretSource::Env { name: name.to_owned(), default })
+            Some(SecretSource::Env { name: name.to_owned(), default: None })
         }
         (None, file, command) if file.is_some() != command.is_some() => {
-            if let Some(default) = default {
-                default.wrong(
-                    "bad-default",
-                    "`default` goes with `env` only",
-                    "has no meaning here",
-                    "remove it",
-                );
-            }
             if let Some(file) = file {
                 return Some(SecretSource::File(file.string()?.to_owned()));
             }

@@ -11,12 +11,15 @@ pub(crate) fn store(item: Option<&Item<'_>>, plan: &str) -> StoreTarget {
     let default = || StoreTarget::Sqlite(PathBuf::from(format!("{plan}.db")));
     let Some(mut section) = item.and_then(|item| item.section("[store]")) else { return default() };
     let instead = "use sqlite = \"…\" for now";
-    section.not_built(&[
-        ("postgres", instead),
-        ("jsonl", instead),
-        ("parquet", instead),
-        ("schema", "remove it: SQLite has no schemas"),
-    ]);
+    section.not_built(
+        6,
+        &[
+            ("postgres", instead),
+            ("jsonl", instead),
+            ("parquet", instead),
+            ("schema", "remove it: SQLite has no schemas"),
+        ],
+    );
     let sqlite = section.take("sqlite");
     section.finish();
     let Some(path) = sqlite.as_ref().and_then(|item| item.string().map(|path| (path, item))) else {

@@ -46,6 +46,8 @@ pub(crate) fn known(
 
 /// Remembers the batch's records that hold the greatest value the run has seen so far, `pending`.
 /// `raised`: it is greater than before this batch, so what the run remembered until now is void.
+/// `repeats`: the batch is what an earlier run was owed, and the run's own requests come behind it.
+#[expect(clippy::too_many_arguments, reason = "one caller; a struct would only name them twice")]
 pub(crate) fn remember(
     conn: &Connection,
     key: &CursorKey<'_>,
@@ -54,13 +56,15 @@ pub(crate) fn remember(
     batch: &RecordBatch,
     pending: &CursorValue,
     raised: bool,
+    repeats: bool,
 ) -> Result<(), Trouble> {
+    let run = if repeats { -landing.run.0 } else { landing.run.0 };
     if raised {
         // What earlier runs remembered stays until the next run: an undone one goes back to it.
         let before = landing.task.cursor.as_ref().map(Value::to_string);
         conn.prepare_cached(
             "DELETE FROM _sync_boundary WHERE plan = ?1 AND task = ?2 AND combination = ?3
-             AND (run = ?4 OR value IS NOT ?5)",
+             AND abs(run) = ?4 AND value IS NOT ?5",
         )?
         .execute(params![key.plan, key.task, key.combination, landing.run.0, before])?;
     }
@@ -73,23 +77,27 @@ pub(crate) fn remember(
     for row in 0..batch.rows {
         let cells = batch.row(row);
         if value_of(&cells[column], batch).is_some_and(|value| value.order(pending).is_eq()) {
-            insert.execute(params![
-                key.plan,
-                key.task,
-                key.combination,
-                hash(cells, batch),
-                landing.run.0,
-                text
-            ])?;
+            insert.execute(params![key.plan, key.task, key.combination, hash(cells, batch), run, text])?;
         }
     }
+    Ok(())
+}
+
+/// Forgets, when a new run begins, what no cursor stands at any more.
+pub(crate) fn purge(conn: &Connection, plan: &str) -> Result<(), Trouble> {
+    conn.execute(
+        "DELETE FROM _sync_boundary AS b WHERE plan = ?1 AND NOT EXISTS (SELECT 1 FROM _sync_cursors c
+         WHERE c.plan = b.plan AND c.task = b.task AND c.combination = b.combination
+         AND (c.value = b.value OR c.seen = b.value))",
+        [plan],
+    )?;
     Ok(())
 }
 
 /// Forgets what a run remembered.
 pub(crate) fn undo(conn: &Connection, plan: &str, task: &str, run: RunId) -> Result<(), Trouble> {
     conn.execute(
-        "DELETE FROM _sync_boundary WHERE plan = ?1 AND task = ?2 AND run = ?3",
+        "DELETE FROM _sync_boundary WHERE plan = ?1 AND task = ?2 AND abs(run) = ?3",
         params![plan, task, run.0],
     )?;
     Ok(())

@@ -54,6 +54,20 @@ impl ColumnType {
         }
     }
 
+    /// What a plan's `types` stands for here: dates and times are text that sorts.
+    pub(crate) fn said(kind: entities::ColumnType) -> ColumnType {
+        match kind {
+            entities::ColumnType::Bool => ColumnType::Bool,
+            entities::ColumnType::Int => ColumnType::Int,
+            entities::ColumnType::Float => ColumnType::Float,
+            entities::ColumnType::Decimal => ColumnType::Decimal,
+            entities::ColumnType::Text | entities::ColumnType::Timestamp | entities::ColumnType::Date => {
+                ColumnType::Text
+            }
+            entities::ColumnType::Json => ColumnType::Json,
+        }
+    }
+
     /// The type in SQL; its affinity leaves what we bind alone. None for a column without values.
     pub(crate) fn declared(self) -> &'static str {
         match self {
@@ -131,6 +145,27 @@ const NUMERIC: u8 = INT | WIDE | FLOAT | NUMBER;
 pub(crate) const EXACT: i64 = 1 << 53;
 
 impl Kinds {
+    /// The kinds of each column of a batch.
+    pub(crate) fn of(batch: &RecordBatch) -> Vec<Kinds> {
+        let mut kinds = vec![Kinds::default(); batch.columns.len()];
+        for row in batch.cells.chunks_exact(batch.columns.len().max(1)) {
+            for (kinds, cell) in kinds.iter_mut().zip(row) {
+                kinds.add(cell);
+            }
+        }
+        kinds
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    /// Nothing but nulls.
+    pub(crate) fn is_null(self) -> bool {
+        self.within(Kinds(NULL))
+    }
+
     /// Adds a cell's kind.
     pub(crate) fn add(&mut self, cell: &Cell) {
         self.0 |= match cell {

@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use entities::{
-    Committed, Entry, Failure, FailureClass, FailureKind, Landing, Mode, RunEnd, RunId, SpecIndex, TaskId,
+    Committed, Entry, Failure, FailureClass, FailureKind, Landing, Mode, RunEnd, RunId, Settled, SpecIndex,
+    TaskId,
 };
 use rusqlite::{Connection, params};
 
-use crate::begin::{ActiveRun, ActiveSpec};
+use crate::active::{ActiveRun, ActiveSpec};
+use crate::cursor::Came;
 use crate::landing::{self, Written};
-use crate::modes::replace;
+use crate::modes::{mirror, replace};
 use crate::statements::Statements;
 use crate::tables::Tables;
 use crate::tasks::{self, Ended};
 use crate::trouble::{Trouble, words};
-use crate::{boundary, cursor};
+use crate::{boundary, cursor, waiting};
 
 /// How to treat a record that SQLite itself refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +41,8 @@ pub(crate) fn commit(
     for entry in entries {
         committed.push(match entry {
             Entry::Land(landing) => commit.land(landing, care)?,
-            Entry::EndSpec { run, spec, failed } => {
-                commit.end_spec(*run, *spec, *failed)?;
-                Committed::default()
+            Entry::EndSpec { run, spec, failed, first_child } => {
+                commit.end_spec(*run, *spec, *failed, *first_child)?
             }
             Entry::EndRun { run, end, at } => {
                 commit.end_run(*run, *end, at.as_millis())?;
@@ -136,22 +137,27 @@ impl<'a> Commit<'a> {
             }
         };
         let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
+        let origin = self.origin(spec, landing)?;
         let dropped = known.map_or(0, |known| known.iter().filter(|known| **known).count());
         let landed = batch.rows - dropped;
         tasks::finish(&mut self.statements, spec, landing, landed, &ended)?;
-        self.open_pages(landing)?;
+        self.open_next(landing, origin)?;
         let children = self.open_children(landing, differs.as_deref())?;
-        self.land_cursor(spec, landing, false)?;
+        let settled = self.land_cursor(spec, landing, Came::Well, origin)?;
         let tally = self.tally(spec, landing);
         tally.records += i64::try_from(landed).unwrap_or(i64::MAX);
         tally.skipped += i64::from(landing.skipped);
-        Ok(Committed { children, rows, dropped: dropped as u64, ..Committed::default() })
+        Ok(Committed { children, rows, dropped: dropped as u64, settled, ..Committed::default() })
     }
 
-    fn open_pages(&self, landing: &Landing) -> Result<(), Trouble> {
+    fn origin(&self, spec: &ActiveSpec, landing: &Landing) -> Result<Option<i64>, Trouble> {
+        if spec.repeats { tasks::origin(self.conn, landing.task.id) } else { Ok(None) }
+    }
+
+    fn open_next(&self, landing: &Landing, origin: Option<i64>) -> Result<(), Trouble> {
         for task in &landing.next {
             let spec = self.spec(landing.run, task.spec)?;
-            tasks::open_page(self.conn, landing.run, spec, task, landing.cursor_of.is_some())?;
+            tasks::open_next(self.conn, spec, landing, task, origin)?;
         }
         Ok(())
     }
@@ -165,11 +171,12 @@ impl<'a> Commit<'a> {
         failure: &Failure,
         turned: Option<Failure>,
     ) -> Result<Committed, Trouble> {
+        let origin = self.origin(spec, landing)?;
         tasks::finish(&mut self.statements, spec, landing, 0, &Ended::Failed(failure))?;
-        self.open_pages(landing)?;
-        self.land_cursor(spec, landing, true)?;
+        self.open_next(landing, origin)?;
+        let settled = self.land_cursor(spec, landing, Came::Failed, origin)?;
         self.tally(spec, landing).failed += 1;
-        Ok(Committed { failed: turned, ..Committed::default() })
+        Ok(Committed { failed: turned, settled, ..Committed::default() })
     }
 
     fn open_children(
@@ -189,19 +196,47 @@ impl<'a> Commit<'a> {
                 }
                 continue;
             };
-            if (differs || spec.needs_all) && !spec.makes_again(child)? {
-                tasks::open_child(self.conn, landing.run, spec, TaskId(id), child)?;
-                *opened.entry(child.spec).or_default() += 1;
+            if !(differs || spec.needs_all) || spec.makes_again(child) {
+                continue;
             }
+            *opened.entry(child.spec).or_default() += match &spec.batch {
+                Some((name, size)) => {
+                    waiting::add(self.conn, landing.run, spec.number, TaskId(id), child)?;
+                    waiting::draw_full(self.conn, landing.run, spec.number, (name, *size))?
+                }
+                None => {
+                    let bindings = tasks::bindings_text(&child.bindings)?;
+                    tasks::open_child(self.conn, landing.run, spec.number, id, bindings.as_deref())?;
+                    1
+                }
+            };
         }
+        opened.retain(|_, count| *count > 0);
         Ok(opened.into_iter().collect())
     }
 
-    fn land_cursor(&self, spec: &ActiveSpec, landing: &Landing, failed: bool) -> Result<(), Trouble> {
-        let Some(combination) = &landing.cursor_of else { return Ok(()) };
+    /// Moves the landing's cursor. Says when nothing of a combination that waited for what it was owed is
+    /// open any more.
+    fn land_cursor(
+        &self,
+        spec: &ActiveSpec,
+        landing: &Landing,
+        came: Came,
+        origin: Option<i64>,
+    ) -> Result<Option<Settled>, Trouble> {
+        let Some(combination) = &landing.cursor_of else { return Ok(None) };
         let plan = &self.run(landing.run)?.plan;
         let key = cursor::CursorKey { plan, task: &spec.name, combination };
-        cursor::land(self.conn, &key, landing, failed, spec.boundary.as_deref())
+        cursor::land(self.conn, &key, spec, landing, came, origin.is_some())?;
+        if origin.is_none() || !spec.held_back.contains(combination) {
+            return Ok(None);
+        }
+        let (open, failed) = tasks::made_again(self.conn, landing.run, spec.number, combination)?;
+        Ok((open == 0).then_some(Settled {
+            combination: combination.clone(),
+            cursor: cursor::value(self.conn, &key, landing.run)?,
+            sits_out: failed > 0 && spec.mode == Mode::Append,
+        }))
     }
 
     fn tally(&mut self, spec: &ActiveSpec, landing: &Landing) -> &mut Tally {
@@ -231,20 +266,42 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    fn end_spec(&mut self, run: RunId, index: SpecIndex, failed: u64) -> Result<(), Trouble> {
-        let spec = self.spec(run, index)?;
-        if spec.mode == Mode::Replace {
-            if failed == 0 {
-                replace::swap(self.conn, self.tables, &spec.table, &spec.key)?;
+    fn end_spec(
+        &mut self,
+        run: RunId,
+        index: SpecIndex,
+        failed: u64,
+        first_child: TaskId,
+    ) -> Result<Committed, Trouble> {
+        let (active, spec) = (self.run(run)?, self.spec(run, index)?);
+        match spec.mode {
+            Mode::Replace if failed == 0 => replace::swap(self.conn, self.tables, &spec.table, &spec.shape)?,
+            Mode::Replace => {}
+            Mode::Append | Mode::Merge | Mode::Mirror(_) => {
+                self.tables.load(self.conn, &spec.table, &spec.shape)?.ensure(self.conn)?;
             }
-        } else {
-            self.tables.load(self.conn, &spec.table, spec.unique())?.ensure(self.conn)?;
         }
+        if let (Mode::Mirror(deleted), 0) = (spec.mode, failed) {
+            mirror::sweep(self.conn, &spec.table, deleted, spec.since, active.now)?;
+        }
+        cursor::end_spec(self.conn, &active.plan, run, spec)?;
         self.conn.execute(
             "UPDATE _sync_specs SET ended = 1 WHERE run = ?1 AND spec = ?2",
             params![run.0, spec.number],
         )?;
-        Ok(())
+        let mut committed = Committed::default();
+        for (child, id) in active.children_of(index).iter().zip(first_child.0..) {
+            let Some((spec, (name, size))) =
+                active.spec(*child).and_then(|spec| Some((spec, spec.batch.as_ref()?)))
+            else {
+                continue;
+            };
+            let opened = waiting::draw_rest(self.conn, run, spec.number, (name, *size), TaskId(id))?;
+            if opened > 0 {
+                committed.children.push((*child, opened));
+            }
+        }
+        Ok(committed)
     }
 
     fn end_run(&mut self, id: RunId, end: RunEnd, at: i64) -> Result<(), Trouble> {

@@ -1,14 +1,20 @@
-//! Cursors: the greatest value seen waits as `pending`, and becomes the value when its chain of
-//! pages has no open and no failed task left.
+//! Cursors: what of a combination has landed for good, and from where the next run goes on.
 //!
-//! A value never moves backwards, except when the run that published it is undone or meets a failed
-//! request of the same combination. The value before the run is kept, since a resumed run goes on
-//! with what was frozen when it began.
+//! Without windows the greatest value waits as `seen` until nothing of the combination is unsettled, be it
+//! in this run or in a later one that makes good what this one owed. With windows the value is the end of
+//! the contiguous finished ones, and `reached` the end of all.
+//!
+//! Whoever touches a cursor first in a run keeps what it was: a resumed run goes on with what held when it
+//! began, and an undone one goes back to it.
 
-use entities::{CursorValue, Landing, RunId};
+use std::collections::HashSet;
+
+use entities::{CursorKind, CursorValue, Landing, RunId};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::active::{ActiveSpec, Advance};
 use crate::boundary;
 use crate::trouble::Trouble;
 
@@ -22,160 +28,281 @@ pub(crate) struct CursorKey<'a> {
     pub combination: &'a str,
 }
 
-/// The cursor's part of a landing; `failed` is how it ended. `boundary`: the field whose greatest
-/// records are to be remembered.
-pub(crate) fn land(
-    conn: &Connection,
-    key: &CursorKey<'_>,
-    landing: &Landing,
-    failed: bool,
-    boundary: Option<&str>,
-) -> Result<(), Trouble> {
-    let run = landing.run;
-    if failed {
-        return hold_back(conn, key, run);
-    }
-    if let Some(seen) = &landing.cursor {
-        let (pending, raised) = raise(conn, key, run, seen)?;
-        if let (Some(field), Ok(batch)) = (boundary, &landing.result) {
-            boundary::remember(conn, key, field, landing, batch, &pending, raised)?;
-        }
-    }
-    let unsettled: bool = conn
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM _sync_tasks WHERE chain = ?1 AND cursored IS NOT NULL
-             AND state IN ('open', 'failed'))",
-        )?
-        .query_row([landing.task.chain.0], |row| row.get(0))?;
-    if unsettled { Ok(()) } else { publish(conn, key, run) }
+/// How a landing ended, as far as its cursor goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// Well.
+    Well,
+    /// Not well: it is unsettled.
+    Failed,
+}
+
+/// What a cursor is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Marks {
+    #[serde(default)]
+    value: Option<Value>,
+    #[serde(default)]
+    seen: Option<Value>,
+    #[serde(default)]
+    reached: Option<Value>,
 }
 
 struct Held {
-    value: Option<CursorValue>,
-    previous: Option<CursorValue>,
-    run: Option<i64>,
-    pending: Option<CursorValue>,
-    pending_run: Option<i64>,
-    debt_run: Option<i64>,
+    now: Marks,
+    before: Marks,
 }
 
-fn held(conn: &Connection, key: &CursorKey<'_>) -> Result<Option<Held>, Trouble> {
-    type Raw = (Option<String>, Option<String>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
-    let raw: Option<Raw> = conn
-        .prepare_cached(
-            "SELECT value, previous, run, pending, pending_run, debt_run FROM _sync_cursors
-             WHERE plan = ?1 AND task = ?2 AND combination = ?3",
-        )?
-        .query_row(params![key.plan, key.task, key.combination], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
-        })
-        .optional()?;
-    let Some((value, previous, run, pending, pending_run, debt_run)) = raw else { return Ok(None) };
-    Ok(Some(Held {
-        value: parse(value)?,
-        previous: parse(previous)?,
-        run,
-        pending: parse(pending)?,
-        pending_run,
-        debt_run,
-    }))
-}
-
-fn parse(text: Option<String>) -> Result<Option<CursorValue>, Trouble> {
-    Ok(text.map(|text| serde_json::from_str::<Value>(&text)).transpose()?.map(CursorValue))
-}
-
-/// The greatest value the run has seen, and whether `seen` raised it.
-fn raise(
+/// The cursor's part of a landing whose request has been noted. `repeats`: it makes good what an earlier
+/// run owed.
+pub(crate) fn land(
     conn: &Connection,
     key: &CursorKey<'_>,
-    run: RunId,
-    seen: &CursorValue,
-) -> Result<(CursorValue, bool), Trouble> {
-    let before =
-        held(conn, key)?.filter(|held| held.pending_run == Some(run.0)).and_then(|held| held.pending);
-    let pending = match before {
-        Some(before) if before.order(seen).is_ge() => return Ok((before, false)),
-        _ => seen.0.to_string(),
-    };
-    conn.prepare_cached(
-        "INSERT INTO _sync_cursors (plan, task, combination, pending, pending_run) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET pending = excluded.pending, pending_run = excluded.pending_run",
-    )?
-    .execute(params![key.plan, key.task, key.combination, pending, run.0])?;
-    Ok((seen.clone(), true))
+    spec: &ActiveSpec,
+    landing: &Landing,
+    came: Came,
+    repeats: bool,
+) -> Result<(), Trouble> {
+    let run = landing.run;
+    let mut held = held(conn, key, run)?;
+    let was = held.now.clone();
+    match spec.advance {
+        None => return Ok(()),
+        Some(Advance::Greatest) if came == Came::Failed => {
+            let published = std::mem::replace(&mut held.now.value, held.before.value.clone());
+            held.now.seen = greater(held.now.seen, published);
+        }
+        Some(Advance::Greatest) => {
+            if let Some(seen) = &landing.cursor {
+                let raised =
+                    held.now.seen.as_ref().is_none_or(|held| seen.order(&CursorValue(held.clone())).is_gt());
+                if raised {
+                    held.now.seen = Some(seen.0.clone());
+                }
+                if let (Some(field), Ok(batch), Some(seen)) =
+                    (&spec.boundary, &landing.result, &held.now.seen)
+                {
+                    let seen = CursorValue(seen.clone());
+                    boundary::remember(conn, key, field, landing, batch, &seen, raised, repeats)?;
+                }
+            }
+            if !is_unsettled(conn, run, spec.number, key.combination)? {
+                held.now.value = greater(held.now.value, held.now.seen.take());
+            }
+        }
+        Some(advance) => {
+            let end = landing.task.slice.as_ref().and_then(|slice| slice.end.as_ref());
+            held.now.reached = greater(held.now.reached, end.map(utc));
+            if advance == Advance::Prefix {
+                let prefix = prefix(conn, run, spec.number, key.combination, held.now.reached.as_ref())?;
+                held.now.value = greater(held.now.value, prefix);
+            }
+        }
+    }
+    // A failure is worth a row even so: it says that something of the combination is owed.
+    if held.now != was || came == Came::Failed {
+        save(conn, key, run, &held)?;
+    }
+    Ok(())
 }
 
-fn publish(conn: &Connection, key: &CursorKey<'_>, run: RunId) -> Result<(), Trouble> {
-    let Some(held) = held(conn, key)? else { return Ok(()) };
-    if held.pending_run != Some(run.0) || held.debt_run == Some(run.0) {
+/// Publishes what waits for the end of the spec.
+pub(crate) fn end_spec(conn: &Connection, plan: &str, run: RunId, spec: &ActiveSpec) -> Result<(), Trouble> {
+    if spec.advance != Some(Advance::PrefixAtEnd) {
         return Ok(());
     }
-    let Some(pending) = held.pending else { return Ok(()) };
-    if held.value.as_ref().is_some_and(|value| value.order(&pending).is_ge()) {
-        return Ok(());
+    let touched: Vec<String> = conn
+        .prepare("SELECT combination FROM _sync_cursors WHERE plan = ?1 AND task = ?2 AND run = ?3")?
+        .query_map(params![plan, spec.name, run.0], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for combination in touched {
+        let key = CursorKey { plan, task: &spec.name, combination: &combination };
+        let mut held = held(conn, &key, run)?;
+        let prefix = prefix(conn, run, spec.number, &combination, held.now.reached.as_ref())?;
+        held.now.value = greater(held.now.value, prefix);
+        save(conn, &key, run, &held)?;
     }
-    // Published twice by one run (two windows of one combination): `previous` is still that before the run.
-    let previous = if held.run == Some(run.0) { held.previous } else { held.value };
+    Ok(())
+}
+
+/// The published value.
+pub(crate) fn value(conn: &Connection, key: &CursorKey<'_>, run: RunId) -> Result<Option<Value>, Trouble> {
+    Ok(held(conn, key, run)?.now.value)
+}
+
+/// A task's cursors as the run goes on with them: as they were when it began, except where it made good
+/// what was owed before it asks for the rest.
+pub(crate) fn at_start(
+    conn: &Connection,
+    plan: &str,
+    run: RunId,
+    spec: &ActiveSpec,
+) -> Result<Vec<(String, Value)>, Trouble> {
+    let settled = settled(conn, run, spec)?;
+    let mut statement = conn.prepare_cached(
+        "SELECT combination, value, seen, reached, run, previous FROM _sync_cursors
+         WHERE plan = ?1 AND task = ?2 ORDER BY combination",
+    )?;
+    let mut rows = statement.query(params![plan, spec.name])?;
+    let mut cursors = Vec::new();
+    while let Some(row) = rows.next()? {
+        let combination: String = row.get(0)?;
+        let held = Held::read(row, 1, run)?;
+        let value = match spec.advance {
+            Some(Advance::Greatest) if settled.contains(&combination) => held.now.value,
+            Some(Advance::Greatest) | None => held.before.value,
+            Some(Advance::Prefix | Advance::PrefixAtEnd) => greater(held.before.value, held.before.reached),
+        };
+        cursors.extend(value.map(|value| (combination, value)));
+    }
+    Ok(cursors)
+}
+
+/// Combinations of which everything that was owed has been made good in the run.
+fn settled(conn: &Connection, run: RunId, spec: &ActiveSpec) -> Result<HashSet<String>, Trouble> {
+    if !spec.repeats {
+        return Ok(HashSet::new());
+    }
+    let mut statement = conn.prepare_cached(
+        "SELECT cursor_of FROM _sync_tasks WHERE id >= (SELECT first_task FROM _sync_runs WHERE id = ?1)
+         AND run = ?1 AND spec = ?2 AND origin IS NOT NULL AND cursor_of IS NOT NULL
+         GROUP BY cursor_of HAVING sum(state IN ('open', 'failed')) = 0",
+    )?;
+    let combinations = statement.query_map(params![run.0, spec.number], |row| row.get(0))?;
+    Ok(combinations.collect::<Result<_, _>>()?)
+}
+
+/// Takes back what a run did to a task's cursors.
+pub(crate) fn undo(conn: &Connection, plan: &str, task: &str, run: RunId) -> Result<(), Trouble> {
+    let touched: Vec<String> = conn
+        .prepare("SELECT combination FROM _sync_cursors WHERE plan = ?1 AND task = ?2 AND run = ?3")?
+        .query_map(params![plan, task, run.0], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for combination in touched {
+        let key = CursorKey { plan, task, combination: &combination };
+        let before = held(conn, &key, run)?.before;
+        conn.prepare_cached(
+            "UPDATE _sync_cursors SET value = ?4, seen = ?5, reached = ?6, run = NULL, previous = NULL
+             WHERE plan = ?1 AND task = ?2 AND combination = ?3",
+        )?
+        .execute(params![
+            plan,
+            task,
+            combination,
+            text(&before.value),
+            text(&before.seen),
+            text(&before.reached)
+        ])?;
+    }
+    boundary::undo(conn, plan, task, run)
+}
+
+/// Forgets what lies beyond the published value: nothing will settle what is before it.
+pub(crate) fn forget_beyond(conn: &Connection, key: &CursorKey<'_>) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "UPDATE _sync_cursors SET value = ?4, previous = ?5, run = ?6
+        "UPDATE _sync_cursors SET seen = NULL, reached = NULL WHERE plan = ?1 AND task = ?2 AND combination = ?3",
+    )?
+    .execute(params![key.plan, key.task, key.combination])?;
+    Ok(())
+}
+
+impl Held {
+    /// From `value, seen, reached, run, previous`, the first of them at `at`.
+    fn read(row: &rusqlite::Row<'_>, at: usize, run: RunId) -> Result<Held, Trouble> {
+        let mark = |at: usize| -> Result<Option<Value>, Trouble> {
+            let text: Option<String> = row.get(at)?;
+            Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+        };
+        let now = Marks { value: mark(at)?, seen: mark(at + 1)?, reached: mark(at + 2)? };
+        let touched: Option<i64> = row.get(at + 3)?;
+        let previous: Option<String> = row.get(at + 4)?;
+        let before = match previous {
+            Some(previous) if touched == Some(run.0) => serde_json::from_str(&previous)?,
+            _ => now.clone(),
+        };
+        Ok(Held { now, before })
+    }
+}
+
+fn held(conn: &Connection, key: &CursorKey<'_>, run: RunId) -> Result<Held, Trouble> {
+    let mut statement = conn.prepare_cached(
+        "SELECT value, seen, reached, run, previous FROM _sync_cursors
          WHERE plan = ?1 AND task = ?2 AND combination = ?3",
+    )?;
+    let mut rows = statement.query(params![key.plan, key.task, key.combination])?;
+    match rows.next()? {
+        Some(row) => Held::read(row, 0, run),
+        None => Ok(Held { now: Marks::default(), before: Marks::default() }),
+    }
+}
+
+fn save(conn: &Connection, key: &CursorKey<'_>, run: RunId, held: &Held) -> Result<(), Trouble> {
+    conn.prepare_cached(
+        "INSERT INTO _sync_cursors (plan, task, combination, value, seen, reached, run, previous)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT DO UPDATE SET value = ?4, seen = ?5, reached = ?6, run = ?7, previous = ?8",
     )?
     .execute(params![
         key.plan,
         key.task,
         key.combination,
-        pending.0.to_string(),
-        previous.map(|value| value.0.to_string()),
-        run.0
+        text(&held.now.value),
+        text(&held.now.seen),
+        text(&held.now.reached),
+        run.0,
+        serde_json::to_string(&held.before)?
     ])?;
     Ok(())
 }
 
-/// A request of the combination failed: nothing of it is published in this run, and what was, goes back.
-fn hold_back(conn: &Connection, key: &CursorKey<'_>, run: RunId) -> Result<(), Trouble> {
-    conn.prepare_cached(
-        "INSERT INTO _sync_cursors (plan, task, combination, debt_run) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET debt_run = ?4,
-         value = CASE WHEN run = ?4 THEN previous ELSE value END,
-         run = CASE WHEN run = ?4 THEN NULL ELSE run END",
-    )?
-    .execute(params![key.plan, key.task, key.combination, run.0])?;
-    Ok(())
+fn text(value: &Option<Value>) -> Option<String> {
+    value.as_ref().map(Value::to_string)
 }
 
-/// A task's cursors as they were when the run began.
-pub(crate) fn at_start(
-    conn: &Connection,
-    plan: &str,
-    task: &str,
-    run: RunId,
-) -> Result<Vec<(String, Value)>, Trouble> {
-    let mut statement = conn.prepare_cached(
-        "SELECT combination, CASE WHEN run = ?3 THEN previous ELSE value END FROM _sync_cursors
-         WHERE plan = ?1 AND task = ?2 ORDER BY combination",
-    )?;
-    let mut rows = statement.query(params![plan, task, run.0])?;
-    let mut cursors = Vec::new();
-    while let Some(row) = rows.next()? {
-        if let Some(value) = parse(row.get(1)?)? {
-            cursors.push((row.get(0)?, value.0));
-        }
+fn greater(a: Option<Value>, b: Option<Value>) -> Option<Value> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(CursorValue(a).max(CursorValue(b)).0),
+        (a, b) => a.or(b),
     }
-    Ok(cursors)
 }
 
-/// Takes back what a run did to a task's cursors.
-pub(crate) fn undo(conn: &Connection, plan: &str, task: &str, run: RunId) -> Result<(), Trouble> {
-    conn.execute(
-        "UPDATE _sync_cursors SET
-         value = CASE WHEN run = ?3 THEN previous ELSE value END,
-         run = CASE WHEN run = ?3 THEN NULL ELSE run END,
-         pending = CASE WHEN pending_run = ?3 THEN NULL ELSE pending END,
-         pending_run = CASE WHEN pending_run = ?3 THEN NULL ELSE pending_run END,
-         debt_run = CASE WHEN debt_run = ?3 THEN NULL ELSE debt_run END
-         WHERE plan = ?1 AND task = ?2",
-        params![plan, task, run.0],
-    )?;
-    boundary::undo(conn, plan, task, run)
+/// Whether something of a combination is open or has failed in the run.
+fn is_unsettled(conn: &Connection, run: RunId, number: i64, combination: &str) -> Result<bool, Trouble> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM _sync_tasks WHERE run = ?1 AND spec = ?2 AND cursor_of = ?3
+             AND cursor_of IS NOT NULL AND state IN ('open', 'failed'))",
+        )?
+        .query_row(params![run.0, number, combination], |row| row.get(0))?)
+}
+
+/// Where the windows of a combination that have ended well end, from the first on without a gap. Windows
+/// that are not opened yet lie behind an open one.
+fn prefix(
+    conn: &Connection,
+    run: RunId,
+    number: i64,
+    combination: &str,
+    reached: Option<&Value>,
+) -> Result<Option<Value>, Trouble> {
+    let first: Option<Option<String>> = conn
+        .prepare_cached(
+            "SELECT slice FROM _sync_tasks WHERE run = ?1 AND spec = ?2 AND cursor_of = ?3
+             AND cursor_of IS NOT NULL AND state IN ('open', 'failed') ORDER BY start_at LIMIT 1",
+        )?
+        .query_row(params![run.0, number, combination], |row| row.get(0))
+        .optional()?;
+    let Some(slice) = first else { return Ok(reached.cloned()) };
+    // A request without a window (its windows could not be cut) may stand for any of them.
+    let Some(slice) = slice else { return Ok(None) };
+    let slice: entities::Slice = serde_json::from_str(&slice)?;
+    Ok(slice.start.as_ref().map(utc))
+}
+
+/// A time as RFC 3339 in UTC.
+fn utc(value: &Value) -> Value {
+    match CursorKind::Iso.instant(value) {
+        Some(at) => CursorKind::Other.like(value, at),
+        None => value.clone(),
+    }
 }

@@ -2,7 +2,8 @@
 
 use entities::{Failure, FailureClass, FailureKind, Mode, RecordBatch, TaskId};
 
-use crate::begin::ActiveSpec;
+use crate::active::ActiveSpec;
+use crate::frozen;
 use crate::modes::merge;
 use crate::statements::Statements;
 use crate::tables::{Tables, stage_of};
@@ -50,12 +51,19 @@ pub(crate) fn write(
         }
     };
     let conn = statements.conn;
-    let table = tables.load(conn, name, spec.unique())?;
-    table.fit(conn, batch)?;
+    if spec.frozen
+        && let Some(failure) = frozen::refusal(tables.load(conn, &spec.table, &spec.shape)?, batch)
+    {
+        return Ok(Written::Refused(failure));
+    }
+    let table = tables.load(conn, name, &spec.shape)?;
+    if let Some(failure) = table.fit(conn, batch, spec.frozen)? {
+        return Ok(Written::Refused(failure));
+    }
     let Some(layout) = &table.layout else {
         return Err(Trouble::Ledger(format!("table `{name}` has no layout")));
     };
-    if drives && spec.mode == Mode::Merge && !spec.key.is_empty() {
+    if drives && spec.mode.merges() && !spec.key.is_empty() {
         let differs = merge::write_where_it_differs(conn, layout, batch, task)?;
         let rows = differs.iter().filter(|differs| **differs).count();
         return Ok(Written::Rows { rows: rows as u64, differs: Some(differs) });
@@ -80,5 +88,5 @@ fn unholdable(spec: &ActiveSpec, batch: &RecordBatch) -> Option<Failure> {
             format!("records of {} bytes: SQLite holds rows of up to {MOST_BYTES}", batch.text.len());
         return Some(Failure::new(FailureClass::Permanent, FailureKind::Record, message));
     }
-    merge::lacks_key(batch, spec.unique())
+    merge::lacks_key(batch, &spec.shape.unique)
 }

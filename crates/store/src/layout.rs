@@ -8,7 +8,7 @@ use rusqlite::Statement;
 
 use crate::column::{self, ColumnType, Kinds};
 use crate::sql::{quoted, quoted_list};
-use crate::tables::Table;
+use crate::tables::{DELETED_AT, Table};
 
 /// The layout of one list of columns in one table. Void when the table's columns change.
 #[derive(Debug)]
@@ -47,8 +47,9 @@ impl Layout {
                     names.push(&column.name);
                     targets.push(Target { parameter: Some(names.len()), kind: column.kind });
                 }
+                // Without `_more` the table is frozen, and the field always null.
                 None => {
-                    overflows = true;
+                    overflows = table.has_more();
                     targets.push(Target { parameter: None, kind: ColumnType::More });
                 }
             }
@@ -164,6 +165,9 @@ fn merging(table: &Table, add: &str, key: &[&str]) -> (String, String, String) {
     for name in &others {
         set.push_str(&format!(", {name} = excluded.{name}"));
     }
+    if table.marks() {
+        set.push_str(&format!(", {DELETED_AT} = NULL"));
+    }
     let insert = format!("{add} ON CONFLICT ({}) DO UPDATE SET {set}", quoted_list(key.iter().copied()));
     // Row values, not a chain of ORs: SQLite bounds the depth of an expression to 1,000.
     let held: Vec<String> = others.iter().map(|name| format!("{}.{name}", quoted(&table.name))).collect();
@@ -171,6 +175,11 @@ fn merging(table: &Table, add: &str, key: &[&str]) -> (String, String, String) {
     let differs = match others.len() {
         0 => "0".to_owned(),
         _ => format!("({}) IS NOT ({})", held.join(", "), new.join(", ")),
+    };
+    let differs = match table.marks() {
+        // A row that comes back is new to whoever reads the table.
+        true => format!("({differs}) OR {}.{DELETED_AT} IS NOT NULL", quoted(&table.name)),
+        false => differs,
     };
     let insert_if_differs = format!("{insert} WHERE {differs}");
     let of_key: Vec<String> =

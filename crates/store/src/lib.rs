@@ -13,29 +13,42 @@ mod opener;
 
 mod sqlite;
 
-mod ledger;
+mod ledger; //   the tables of the account, and what always holds
+mod migrate; //  ledgers of earlier versions
 
-mod begin;
+mod active; //   a run under way, as commits need it
+mod begin; //    a new run, or …
+mod debts; //    what earlier runs owe it
+mod drives; //   who drives whom
+mod restart; //  specs that changed
+mod resume; //   … an unfinished one
+mod retry; //    only what failed
 mod undo;
 
 mod commit;
 mod landing;
 mod statements;
 mod tasks;
+mod waiting; //  records for a batch
 
 mod boundary;
 mod cursor;
 
+mod claim; //    who owns a table
 mod column;
+mod frozen;
 mod layout;
 mod modes;
+mod rows; //     read back as records
 mod tables;
 mod widen;
 
+mod answers;
 mod reader;
 
 mod sql;
 mod trouble;
 
+pub use answers::{CursorRow, FailureRow, HistoryRow, RequestRow, RunRow, SpecRow, TracedRow};
 pub use opener::Stores;
-pub use reader::{FailureRow, RequestRow, RunRow, SpecRow, SqliteReader, TracedRow};
+pub use reader::SqliteReader;

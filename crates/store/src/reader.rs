@@ -1,117 +1,27 @@
 //! Read-only questions about a store, for the command line. Needs no lock and sees what has
 //! committed, also while a run writes.
 
+mod failed;
+
 use std::path::Path;
 use std::time::Duration;
 
 use entities::{Moment, StoreError};
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
-use serde::Serialize;
 use serde_json::Value;
 
+use crate::answers::{CursorRow, FailureRow, HistoryRow, RequestRow, RunRow, SpecRow, TracedRow};
 use crate::ledger;
 use crate::sql::{quoted, quoted_list};
 use crate::trouble::Trouble;
-
-/// One run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RunRow {
-    /// Its number.
-    pub run: i64,
-    /// The plan.
-    pub plan: String,
-    /// `running` (or its process died), `complete`, `failed`, `interrupted`, `paused`, `undone`.
-    pub state: String,
-    /// When it began, RFC 3339.
-    pub started: String,
-    /// When it ended, RFC 3339.
-    pub ended: Option<String>,
-    /// Its task specs.
-    pub tasks: Vec<SpecRow>,
-}
-
-/// One task spec of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SpecRow {
-    /// Its name.
-    pub task: String,
-    /// Its table.
-    pub table: String,
-    /// It has no request left.
-    pub ended: bool,
-    /// Requests open in the ledger (follow-ups and children).
-    pub open: i64,
-    /// Requests done; failed and skipped ones among them.
-    pub done: i64,
-    /// Of them failed.
-    pub failed: i64,
-    /// Of them skipped.
-    pub skipped: i64,
-    /// Records landed.
-    pub records: i64,
-}
-
-/// A row and the request that returned it last.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TracedRow {
-    /// The row, column by column.
-    pub row: serde_json::Map<String, Value>,
-    /// The request; none if the ledger does not know it.
-    pub request: Option<RequestRow>,
-}
-
-/// One request, as the ledger keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RequestRow {
-    /// Its id: `_task` of the rows.
-    pub id: i64,
-    /// The first request of its chain of pages.
-    pub chain: i64,
-    /// The run.
-    pub run: i64,
-    /// The plan.
-    pub plan: String,
-    /// The task spec.
-    pub task: String,
-    /// Its page, from 1.
-    pub page: i64,
-    /// What it asked for, as JSON; none for the first page.
-    pub position: Option<Value>,
-    /// The values of its `foreach` names.
-    pub bindings: Value,
-    /// `done`, `skipped`, `failed`, `open` or `undone`.
-    pub state: String,
-    /// Which attempt it was.
-    pub attempt: Option<i64>,
-    /// The answer's status.
-    pub status: Option<i64>,
-    /// Bytes received.
-    pub bytes: Option<i64>,
-    /// Records landed.
-    pub rows: Option<i64>,
-    /// When it was sent, RFC 3339.
-    pub sent: Option<String>,
-    /// How long it took.
-    pub ms: Option<i64>,
-    /// How long it had waited for limits and back-off.
-    pub waited_ms: Option<i64>,
-}
-
-/// One failed request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FailureRow {
-    /// The request.
-    pub request: RequestRow,
-    /// Why, as [`entities::Failure`] is serialized.
-    pub failure: Value,
-}
 
 /// A store opened for reading.
 #[derive(Debug)]
 pub struct SqliteReader {
     name: String,
     conn: Connection,
+    version: i64,
 }
 
 const REQUEST: &str =
@@ -124,21 +34,21 @@ impl SqliteReader {
     /// Opens the store at `path`, which must exist and have a ledger.
     pub fn open(path: &Path) -> Result<SqliteReader, StoreError> {
         let name = path.display().to_string();
-        let open = || -> Result<Connection, Trouble> {
+        let open = || -> Result<(Connection, i64), Trouble> {
             if let Err(error) = std::fs::metadata(path) {
                 return Err(Trouble::Ledger(error.to_string()));
             }
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(path, flags)?;
             conn.busy_timeout(Duration::from_secs(10))?;
-            match ledger::version(&conn)? {
-                Some(found) => ledger::check_version(path, found)?,
-                None => return Err(Trouble::Ledger("it has no ledger: no plan has run into it".to_owned())),
-            }
-            Ok(conn)
+            let Some(found) = ledger::version(&conn)? else {
+                return Err(Trouble::Ledger("it has no ledger: no plan has run into it".to_owned()));
+            };
+            ledger::check_version(path, found)?;
+            Ok((conn, found))
         };
         match open() {
-            Ok(conn) => Ok(SqliteReader { name, conn }),
+            Ok((conn, version)) => Ok(SqliteReader { name, conn, version }),
             Err(trouble) => Err(trouble.named(&name, "read")),
         }
     }
@@ -173,17 +83,76 @@ impl SqliteReader {
     /// The failed requests of a run, at most `limit`.
     pub fn failures(&self, run: i64, limit: usize) -> Result<Vec<FailureRow>, StoreError> {
         self.read(|conn| {
+            failure_rows(
+                conn,
+                "t.run = ?1 AND t.state = 'failed'",
+                params![run, i64::try_from(limit).unwrap_or(i64::MAX)],
+            )
+        })
+    }
+
+    /// What the tasks of a plan were like in its last finished runs, at most `runs` of them.
+    pub fn history(&self, plan: &str, runs: usize) -> Result<Vec<HistoryRow>, StoreError> {
+        self.read(|conn| {
+            let mut statement = conn.prepare(
+                "WITH lately AS (SELECT id, first_task FROM _sync_runs
+                     WHERE plan = ?1 AND state IN ('complete', 'failed') ORDER BY id DESC LIMIT ?2)
+                 SELECT s.name, count(DISTINCT s.run), count(*) FILTER (WHERE t.chain = t.id), count(*),
+                     count(*) FILTER (WHERE t.state = 'failed'), ifnull(sum(t.rows), 0), ifnull(sum(t.bytes), 0),
+                     ifnull(sum(t.ms), 0)
+                 FROM lately JOIN _sync_tasks t ON t.run = lately.id AND t.id >= lately.first_task
+                 JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
+                 WHERE t.state IN ('done', 'skipped', 'failed') GROUP BY s.name ORDER BY min(s.spec)",
+            )?;
+            let rows = statement.query_map(params![plan, i64::try_from(runs).unwrap_or(i64::MAX)], |row| {
+                Ok(HistoryRow {
+                    task: row.get(0)?,
+                    runs: row.get(1)?,
+                    chains: row.get(2)?,
+                    requests: row.get(3)?,
+                    failed: row.get(4)?,
+                    records: row.get(5)?,
+                    bytes: row.get(6)?,
+                    ms: row.get(7)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The cursors of a plan, by task and combination, at most `limit`.
+    pub fn cursors(&self, plan: &str, limit: usize) -> Result<Vec<CursorRow>, StoreError> {
+        // Version 1 had no windows from the cursor, and owed nothing of roots.
+        let (reached, debts) = match self.version {
+            1 => ("NULL", "0"),
+            _ => (
+                "c.reached",
+                "(SELECT count(*) FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
+                  JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
+                  WHERE t.owed IS NOT NULL AND t.cursor_of = c.combination AND s.name = c.task AND r.plan = c.plan)",
+            ),
+        };
+        self.read(|conn| {
             let mut statement = conn.prepare(&format!(
-                "SELECT {REQUEST}, t.error {FROM} WHERE t.run = ?1 AND t.state = 'failed' ORDER BY t.id LIMIT ?2"
+                "SELECT c.task, c.combination, c.value, {reached}, {debts} FROM _sync_cursors c
+                 WHERE c.plan = ?1 ORDER BY c.task, c.combination LIMIT ?2"
             ))?;
-            let mut rows = statement.query(params![run, i64::try_from(limit).unwrap_or(i64::MAX)])?;
-            let mut failures = Vec::new();
+            let mut rows = statement.query(params![plan, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut cursors = Vec::new();
             while let Some(row) = rows.next()? {
-                let failure: Option<String> = row.get(16)?;
-                let failure = failure.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
-                failures.push(FailureRow { request: request(row)?, failure });
+                let mark = |at: usize| -> Result<Option<Value>, Trouble> {
+                    let text: Option<String> = row.get(at)?;
+                    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+                };
+                cursors.push(CursorRow {
+                    task: row.get(0)?,
+                    combination: mark(1)?.unwrap_or(Value::Null),
+                    value: mark(2)?,
+                    reached: mark(3)?,
+                    debts: row.get(4)?,
+                });
             }
-            Ok(failures)
+            Ok(cursors)
         })
     }
 
@@ -226,6 +195,24 @@ impl SqliteReader {
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
         question(&self.conn).map_err(|trouble| trouble.named(&self.name, "read"))
     }
+}
+
+/// Failed requests for which `condition` holds; ?2 is the limit.
+fn failure_rows(
+    conn: &Connection,
+    condition: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<FailureRow>, Trouble> {
+    let mut statement =
+        conn.prepare(&format!("SELECT {REQUEST}, t.error {FROM} WHERE {condition} ORDER BY t.id LIMIT ?2"))?;
+    let mut rows = statement.query(parameters)?;
+    let mut failures = Vec::new();
+    while let Some(row) = rows.next()? {
+        let failure: Option<String> = row.get(16)?;
+        let failure = failure.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
+        failures.push(FailureRow { request: request(row)?, failure });
+    }
+    Ok(failures)
 }
 
 fn specs(conn: &Connection, run: i64) -> Result<Vec<SpecRow>, Trouble> {

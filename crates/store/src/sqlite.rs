@@ -6,16 +6,17 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use entities::{
-    BeginRequest, Begun, Committed, Entry, Position, RunId, SpecIndex, Store, StoreError, Task, TaskId,
+    BeginRequest, Begun, Committed, Entry, NumberedRow, Position, RunId, SpecIndex, Store, StoreError, Task,
+    TaskId,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::begin::ActiveRun;
+use crate::active::ActiveRun;
 use crate::commit::Care;
 use crate::lock::StoreLock;
 use crate::tables::Tables;
 use crate::trouble::Trouble;
-use crate::{begin, commit, ledger, tasks};
+use crate::{begin, commit, ledger, rows, tasks};
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -113,13 +114,18 @@ impl Store for SqliteStore {
 
     fn rows(
         &mut self,
-        _run: RunId,
-        _spec: SpecIndex,
-        _after: u64,
-        _limit: usize,
-    ) -> Result<Vec<(u64, serde_json::Map<String, serde_json::Value>)>, StoreError> {
-        // TODO(store helper)
-        Ok(Vec::new())
+        run: RunId,
+        spec: SpecIndex,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<NumberedRow>, StoreError> {
+        let Some(table) = self.runs.get(&run).and_then(|run| run.table(spec)) else {
+            // No rows would look like an empty table.
+            let why = format!("run {run} was not begun here, or has no task spec {spec}");
+            return Err(Trouble::Ledger(why).named(&self.name, "read"));
+        };
+        rows::rows(&self.conn, &mut self.tables, table, after, limit)
+            .map_err(|trouble| trouble.named(&self.name, "read"))
     }
 
     fn open_tasks(

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use entities::{Mode, RecordBatch, StoreError};
-use rusqlite::{Connection, OptionalExtension, params};
+use entities::{Failure, FailureClass, FailureKind, RecordBatch};
+use rusqlite::{Connection, params};
 
 use crate::column::{ColumnType, EXACT, Kinds};
 use crate::layout::Layout;
@@ -14,6 +14,20 @@ use crate::widen;
 
 /// Fields beyond this many go to `_more`: SQLite's limit is 2,000 columns.
 const MOST_COLUMNS: usize = 1900;
+
+/// The mark of a row that a mirror's complete run did not return.
+pub(crate) const DELETED_AT: &str = "_deleted_at";
+
+/// What a spec wants of its table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shape {
+    /// The columns with a unique index, as record fields.
+    pub unique: Vec<String>,
+    /// Fields whose columns have a type, whatever the values look like.
+    pub types: HashMap<String, ColumnType>,
+    /// Rows are marked as deleted.
+    pub marks: bool,
+}
 
 /// One column that we made.
 #[derive(Clone, Debug)]
@@ -41,6 +55,10 @@ pub(crate) struct Table {
     taken: HashSet<String>,
     /// The columns with a unique index, as record fields.
     pub key: Vec<String>,
+    /// Fields whose columns have a type, whatever the values look like.
+    pub types: HashMap<String, ColumnType>,
+    /// It has our mark of deleted rows, or will have it when it is made.
+    marks: bool,
     /// How the records landed last are laid out.
     pub layout: Option<Layout>,
 }
@@ -67,10 +85,10 @@ impl Tables {
         &mut self,
         conn: &Connection,
         name: &str,
-        key: &[String],
+        shape: &Shape,
     ) -> Result<&mut Table, Trouble> {
         if !self.held.contains_key(name) {
-            self.held.insert(name.to_owned(), Table::read(conn, name, key)?);
+            self.held.insert(name.to_owned(), Table::read(conn, name, shape)?);
         }
         self.held.get_mut(name).ok_or_else(|| Trouble::Ledger(format!("table `{name}` is gone")))
     }
@@ -81,71 +99,19 @@ pub(crate) fn stage_of(table: &str) -> String {
     format!("{PREFIX}stage_{table}")
 }
 
-/// Claims `table` for a plan, or says who has it. A changed key changes the index.
-pub(crate) fn claim(
-    conn: &Connection,
-    table: &str,
-    plan: &str,
-    mode: Mode,
-    key: &[String],
-) -> Result<(), Trouble> {
-    let foreign = |owner: &str| StoreError::Foreign { table: table.to_owned(), owner: owner.to_owned() };
-    let lower = table.to_ascii_lowercase();
-    if lower.starts_with(PREFIX) {
-        return Err(foreign("the ledger: names that begin with `_sync_` are its own").into());
-    }
-    if lower.starts_with("sqlite_") {
-        return Err(foreign("SQLite: names that begin with `sqlite_` are its own").into());
-    }
-    let owner: Option<(String, String)> = conn
-        .query_row("SELECT plan, key FROM _sync_tables WHERE name = ?1", [table], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    let kind: Option<String> = conn
-        .query_row("SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE", [table], |row| row.get(0))
-        .optional()?;
-    match (&owner, kind.as_deref()) {
-        (Some((owner, _)), _) if owner != plan => return Err(foreign(&format!("plan `{owner}`")).into()),
-        (None, Some(_)) | (Some(_), Some("view" | "index" | "trigger")) => {
-            return Err(foreign("somebody else: syncctl did not make it").into());
-        }
-        _ => {}
-    }
-    let unique: &[String] = if mode == Mode::Append { &[] } else { key };
-    let key_text = serde_json::to_string(unique)?;
-    if kind.is_some() && owner.is_some_and(|(_, held)| held != key_text) {
-        conn.execute_batch(&format!("DROP INDEX IF EXISTS {}", quoted(&index_name(table))))?;
-        let mut held = Table::read(conn, table, unique)?;
-        held.ensure(conn)?;
-        held.make_key(conn).map_err(|trouble| match trouble {
-            trouble if trouble.is_about_a_record() => Trouble::Ledger(format!(
-                "table `{table}` cannot have the key ({}): it holds several rows with the same values there; \
-                 drop the table or choose another `table`",
-                unique.join(", ")
-            )),
-            other => other,
-        })?;
-    }
-    conn.execute(
-        "INSERT INTO _sync_tables (name, plan, mode, key) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, key = excluded.key",
-        params![table, plan, mode.as_str(), key_text],
-    )?;
-    Ok(())
-}
-
 /// The names that SQLite knows the row's number by (<https://sqlite.org/lang_createtable.html#rowid>).
 fn is_rowid(column: &str) -> bool {
     ["rowid", "oid", "_rowid_"].iter().any(|name| column.eq_ignore_ascii_case(name))
 }
 
-fn index_name(table: &str) -> String {
+/// The unique index of a table with a key.
+pub(crate) fn index_name(table: &str) -> String {
     format!("{PREFIX}key_{table}")
 }
 
 impl Table {
-    fn read(conn: &Connection, name: &str, key: &[String]) -> Result<Table, Trouble> {
+    /// A table as it is in the file.
+    pub(crate) fn read(conn: &Connection, name: &str, shape: &Shape) -> Result<Table, Trouble> {
         let present: Vec<(String, String)> = conn
             .prepare_cached("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid")?
             .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -155,8 +121,10 @@ impl Table {
             exists: !present.is_empty(),
             columns: Vec::new(),
             by_source: HashMap::new(),
-            taken: HashSet::from(["_task".to_owned(), "_more".to_owned()]),
-            key: key.to_vec(),
+            taken: HashSet::from(["_task".to_owned(), "_more".to_owned(), DELETED_AT.to_owned()]),
+            key: shape.unique.clone(),
+            types: shape.types.clone(),
+            marks: shape.marks,
             layout: None,
         };
         let recorded: Vec<(String, String, String)> = conn
@@ -186,7 +154,35 @@ impl Table {
         if table.exists && !present.iter().any(|(column, _)| column.eq_ignore_ascii_case("_task")) {
             conn.execute_batch(&format!("ALTER TABLE {} ADD COLUMN _task INTEGER", quoted(name)))?;
         }
+        table.read_mark(conn, present.iter().any(|(column, _)| column.eq_ignore_ascii_case(DELETED_AT)))?;
         Ok(table)
+    }
+
+    fn read_mark(&mut self, conn: &Connection, is_present: bool) -> Result<(), Trouble> {
+        let is_a_fields = self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(DELETED_AT));
+        if is_a_fields && self.marks {
+            return Err(Trouble::Ledger(format!(
+                "table `{}` cannot mark deleted rows: its column `{DELETED_AT}` is a field of the records; \
+                 drop the column or choose another `table`",
+                self.name
+            )));
+        }
+        if self.exists && self.marks && !is_present {
+            conn.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {DELETED_AT} TEXT", quoted(&self.name)))?;
+        }
+        // Marks of an earlier mode are wiped from rows that come back as well.
+        self.marks |= is_present && !is_a_fields;
+        Ok(())
+    }
+
+    /// Whether rows may be marked as deleted.
+    pub(crate) fn marks(&self) -> bool {
+        self.marks
+    }
+
+    /// Whether there is a column for fields that the row has no room for.
+    pub(crate) fn has_more(&self) -> bool {
+        self.columns.iter().any(|column| column.kind == ColumnType::More)
     }
 
     fn push(&mut self, column: Column) {
@@ -219,27 +215,74 @@ impl Table {
         self.widen_to(conn, &wanted)
     }
 
-    /// Makes sure that every record of `batch` can be held; afterwards `layout` is the batch's.
-    pub(crate) fn fit(&mut self, conn: &Connection, batch: &RecordBatch) -> Result<(), Trouble> {
+    /// Makes sure that every record of `batch` can be held; afterwards `layout` is the batch's. Or says why
+    /// they cannot be; then nothing has changed.
+    pub(crate) fn fit(
+        &mut self,
+        conn: &Connection,
+        batch: &RecordBatch,
+        is_frozen: bool,
+    ) -> Result<Option<Failure>, Trouble> {
         let known = self.layout.as_ref().is_some_and(|layout| layout.is_of(batch));
-        let mut kinds = vec![Kinds::default(); batch.columns.len()];
-        for row in batch.cells.chunks_exact(batch.columns.len().max(1)) {
-            for (kinds, cell) in kinds.iter_mut().zip(row) {
-                kinds.add(cell);
-            }
-        }
+        let kinds = Kinds::of(batch);
         if known && self.layout.as_ref().is_some_and(|layout| layout.holds(&kinds)) {
-            return Ok(());
+            return Ok(None);
         }
         let mut wanted: Vec<(&str, Kinds)> = Vec::with_capacity(batch.columns.len());
         // The key first: it must have columns even when the row is too long for all fields.
         let is_key = |name: &str| self.key.iter().any(|field| field == name);
-        let fields = || batch.columns.iter().map(|name| &**name).zip(kinds.iter().copied());
+        // A frozen table needs no column for a field that is always null.
+        let is_there = |name: &str| !is_frozen || !self.exists || self.column_of(name).is_some();
+        let fields = || {
+            let fields = batch.columns.iter().map(|name| &**name).zip(kinds.iter().copied());
+            fields.filter(|(name, _)| is_there(name))
+        };
         wanted.extend(fields().filter(|(name, _)| is_key(name)));
         wanted.extend(fields().filter(|(name, _)| !is_key(name)));
+        for (source, kinds) in &mut wanted {
+            let Some(said) = self.types.get(*source).copied() else { continue };
+            *kinds = kinds.and(said.as_kinds(false));
+            if let Some(failure) = self.clash(conn, source, *kinds, said)? {
+                return Ok(Some(failure));
+            }
+        }
         self.widen_to(conn, &wanted)?;
         self.layout = Some(Layout::of(self, batch));
-        Ok(())
+        Ok(None)
+    }
+
+    /// Why a field's column cannot have the type that the plan says.
+    fn clash(
+        &self,
+        conn: &Connection,
+        source: &str,
+        kinds: Kinds,
+        said: ColumnType,
+    ) -> Result<Option<Failure>, Trouble> {
+        let Some(at) = self.column_of(source) else { return Ok(None) };
+        let was = self.columns[at].kind;
+        if self.widened(conn, at, kinds)? == said {
+            return Ok(None);
+        }
+        let message = format!(
+            "column `{}` of table `{}` is {} and cannot become {} without losing something",
+            self.columns[at].name,
+            self.name,
+            was.as_str(),
+            said.as_str()
+        );
+        let help = format!("take `{source}` out of `types`, drop the column, or choose another `table`");
+        Ok(Some(Failure::new(FailureClass::Permanent, FailureKind::Record, message).help(help)))
+    }
+
+    /// What a column becomes to hold these kinds as well.
+    fn widened(&self, conn: &Connection, at: usize, kinds: Kinds) -> Result<ColumnType, Trouble> {
+        let was = self.columns[at].kind;
+        if kinds.within(was.holds()) {
+            return Ok(was);
+        }
+        let holds_wide = was == ColumnType::Int && kinds.has_float() && self.holds_wide(conn, at)?;
+        Ok(was.widened(kinds, holds_wide))
     }
 
     /// Makes sure that there is a column for each field, of a type that holds the kinds.
@@ -252,11 +295,7 @@ impl Table {
                 continue;
             };
             let was = self.columns[at].kind;
-            if kinds.within(was.holds()) {
-                continue;
-            }
-            let holds_wide = was == ColumnType::Int && kinds.has_float() && self.holds_wide(conn, at)?;
-            let kind = was.widened(*kinds, holds_wide);
+            let kind = self.widened(conn, at, *kinds)?;
             if kind != was {
                 self.columns[at].kind = kind;
                 widened.push((at, was));
@@ -285,7 +324,7 @@ impl Table {
     }
 
     fn add_more(&mut self) {
-        if self.columns.iter().all(|column| column.kind != ColumnType::More) {
+        if !self.has_more() {
             let name = "_more".to_owned();
             self.push(Column { source: name.clone(), name, kind: ColumnType::More, declared: true });
         }
@@ -389,7 +428,8 @@ impl Table {
             .iter()
             .map(|column| format!(", {} {}", quoted(&column.name), column.kind.declared()))
             .collect();
-        conn.execute_batch(&format!("CREATE TABLE {} (_task INTEGER{columns})", quoted(&self.name)))?;
+        let mark = if self.marks { format!(", {DELETED_AT} TEXT") } else { String::new() };
+        conn.execute_batch(&format!("CREATE TABLE {} (_task INTEGER{columns}{mark})", quoted(&self.name)))?;
         self.exists = true;
         for at in 0..self.columns.len() {
             self.record(conn, at)?;
@@ -397,7 +437,8 @@ impl Table {
         self.make_key(conn)
     }
 
-    fn make_key(&self, conn: &Connection) -> Result<(), Trouble> {
+    /// Makes the unique index of its key.
+    pub(crate) fn make_key(&self, conn: &Connection) -> Result<(), Trouble> {
         if self.key.is_empty() {
             return Ok(());
         }

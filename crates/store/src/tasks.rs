@@ -1,10 +1,12 @@
 //! Rows of `_sync_tasks`: finished requests, open ones, and reading them back as tasks.
 
-use entities::{Bindings, Child, Failure, Landing, Page, Position, RunId, SpecIndex, Task, TaskId};
-use rusqlite::{Connection, Row, params};
+use entities::{
+    Bindings, Child, CursorKind, Failure, Landing, Page, Position, RunId, SpecIndex, Task, TaskId,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use crate::begin::ActiveSpec;
+use crate::active::ActiveSpec;
 use crate::statements::Statements;
 use crate::trouble::Trouble;
 
@@ -33,31 +35,49 @@ pub(crate) fn finish(
         Ended::Skipped => ("skipped", None),
         Ended::Failed(failure) => ("failed", Some(serde_json::to_string(failure)?)),
     };
-    let owed = (error.is_some() && spec.owes).then_some(1);
+    // A child that sat out what its record drove is not driven again.
+    let sat_out = landing.skipped && landing.attempt == 0 && task.combination.is_none();
+    let owed = (error.is_some() && spec.owes || sat_out).then_some(1);
+    let unsettled = landing.cursor_of.as_ref().filter(|_| error.is_some());
     let sent_at = landing.sent.as_millis();
     let ms = landing.answered.as_millis().saturating_sub(sent_at);
     let bytes = i64::try_from(landing.bytes).unwrap_or(i64::MAX);
     let waited = i64::try_from(landing.waited_ms).unwrap_or(i64::MAX);
     let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-    let is_row_of_its_own = task.combination.is_some() && task.chain == task.id;
+    // Slices behind the first, and halves, have the combination of their head, and a row.
+    let is_head = task.slice.as_ref().is_none_or(|slice| slice.head == task.id);
+    let is_row_of_its_own = task.combination.is_some() && task.chain == task.id && is_head;
     if !is_row_of_its_own {
         let changed = statements
             .conn
             .prepare_cached(
                 "UPDATE _sync_tasks SET state = ?2, attempt = ?3, status = ?4, bytes = ?5, rows = ?6,
-                 sent_at = ?7, ms = ?8, waited_ms = ?9, error = ?10, owed = ?11 WHERE id = ?1 AND state = 'open'",
+                 sent_at = ?7, ms = ?8, waited_ms = ?9, error = ?10, owed = ?11,
+                 cursor_of = CASE WHEN origin IS NULL THEN ?12 ELSE ifnull(?12, cursor_of) END
+                 WHERE id = ?1 AND state = 'open'",
             )?
             .execute(params![
-                task.id.0, state, landing.attempt, landing.status, bytes, rows, sent_at, ms, waited, error, owed
+                task.id.0,
+                state,
+                landing.attempt,
+                landing.status,
+                bytes,
+                rows,
+                sent_at,
+                ms,
+                waited,
+                error,
+                owed,
+                unsettled
             ])?;
         if changed > 0 {
-            return Ok(());
+            return note_child(statements.conn, spec, landing, unsettled.is_some());
         }
     }
     statements.finished(
-        "INSERT INTO _sync_tasks (id, run, spec, chain, combination, page, position, bindings, cursor, cursored,
-         state, attempt, status, bytes, rows, sent_at, ms, waited_ms, error, owed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+        "INSERT INTO _sync_tasks (id, run, spec, chain, combination, page, position, bindings, cursor,
+         state, attempt, status, bytes, rows, sent_at, ms, waited_ms, error, owed, slice, start_at, cursor_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?
     .execute(params![
         task.id.0,
@@ -69,7 +89,6 @@ pub(crate) fn finish(
         position_text(&task.page)?,
         bindings_text(&task.bindings)?,
         cursor_text(task),
-        landing.cursor_of.is_some().then_some(1),
         state,
         landing.attempt,
         landing.status,
@@ -79,26 +98,90 @@ pub(crate) fn finish(
         ms,
         waited,
         error,
-        owed
+        owed,
+        slice_text(task)?,
+        start_at(task),
+        unsettled,
     ])?;
     Ok(())
 }
 
-/// Opens a follow-up page.
-pub(crate) fn open_page(
+/// A child has a row since its record landed. What the engine made of it since is noted with its end, if
+/// later requests depend on it: which slice it was, and what a debt goes on from.
+fn note_child(
+    conn: &Connection,
+    spec: &ActiveSpec,
+    landing: &Landing,
+    is_unsettled: bool,
+) -> Result<(), Trouble> {
+    let task = &landing.task;
+    if task.slice.is_some() && task.chain == task.id {
+        conn.prepare_cached(
+            "UPDATE _sync_tasks SET slice = ?2, start_at = ?3, bindings = ?4, cursor = ?5 WHERE id = ?1",
+        )?
+        .execute(params![
+            task.id.0,
+            slice_text(task)?,
+            start_at(task),
+            bindings_text(&task.bindings)?,
+            cursor_text(task)
+        ])?;
+    } else if is_unsettled && spec.advance.is_some() {
+        conn.prepare_cached("UPDATE _sync_tasks SET cursor = ?2 WHERE id = ?1")?
+            .execute(params![task.id.0, cursor_text(task)])?;
+    }
+    Ok(())
+}
+
+/// The request of an earlier run that this one makes again, if it does.
+pub(crate) fn origin(conn: &Connection, id: TaskId) -> Result<Option<i64>, Trouble> {
+    let origin: Option<Option<i64>> = conn
+        .prepare_cached("SELECT origin FROM _sync_tasks WHERE id = ?1")?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    Ok(origin.flatten())
+}
+
+/// How many requests of a combination, made again in the run, are open and how many have failed.
+pub(crate) fn made_again(
     conn: &Connection,
     run: RunId,
+    number: i64,
+    combination: &str,
+) -> Result<(i64, i64), Trouble> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE state = 'open'), count(*) FILTER (WHERE state = 'failed')
+             FROM _sync_tasks WHERE run = ?1 AND spec = ?2 AND cursor_of = ?3 AND cursor_of IS NOT NULL
+             AND state IN ('open', 'failed') AND origin IS NOT NULL",
+        )?
+        .query_row(params![run.0, number, combination], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Opens a task that a landing leads to: a further page, or the first page of a slice or a half.
+/// `origin`: what the landing's task makes again.
+pub(crate) fn open_next(
+    conn: &Connection,
     spec: &ActiveSpec,
+    landing: &Landing,
     task: &Task,
-    cursored: bool,
+    origin: Option<i64>,
 ) -> Result<(), Trouble> {
+    let is_page = task.chain == landing.task.chain && task.chain != task.id;
+    // A slice may belong to another combination than the one that opens it.
+    let cursor_of = match (&landing.cursor_of, spec.advance) {
+        (Some(combination), _) if is_page => Some(combination.clone()),
+        (_, Some(_)) => Some(spec.combination(&task.bindings)),
+        _ => None,
+    };
     conn.prepare_cached(
-        "INSERT INTO _sync_tasks (id, run, spec, chain, combination, page, position, bindings, cursor, cursored, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open')",
+        "INSERT INTO _sync_tasks (id, run, spec, chain, combination, page, position, bindings, cursor, state,
+         slice, start_at, cursor_of, origin, opened_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open', ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         task.id.0,
-        run.0,
+        landing.run.0,
         spec.number,
         task.chain.0,
         task.combination.map(|c| i64::try_from(c).unwrap_or(i64::MAX)),
@@ -106,40 +189,27 @@ pub(crate) fn open_page(
         position_text(&task.page)?,
         bindings_text(&task.bindings)?,
         cursor_text(task),
-        cursored.then_some(1),
+        slice_text(task)?,
+        start_at(task),
+        cursor_of,
+        origin,
+        (!is_page).then_some(landing.task.id.0),
     ])?;
     Ok(())
-}
-
-impl ActiveSpec {
-    /// Whether the run asks for this child already, because it was owed.
-    pub(crate) fn makes_again(&self, child: &Child) -> Result<bool, Trouble> {
-        if self.made_again.is_empty() {
-            return Ok(false);
-        }
-        Ok(bindings_text(&child.bindings)?.is_some_and(|bindings| self.made_again.contains(&bindings)))
-    }
 }
 
 /// Opens the first page of a child.
 pub(crate) fn open_child(
     conn: &Connection,
     run: RunId,
-    spec: &ActiveSpec,
-    id: TaskId,
-    child: &Child,
+    number: i64,
+    id: i64,
+    bindings: Option<&str>,
 ) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "INSERT INTO _sync_tasks (id, run, spec, chain, page, bindings, cursored, state)
-         VALUES (?1, ?2, ?3, ?1, 1, ?4, ?5, 'open')",
+        "INSERT INTO _sync_tasks (id, run, spec, chain, page, bindings, state) VALUES (?1, ?2, ?3, ?1, 1, ?4, 'open')",
     )?
-    .execute(params![
-        id.0,
-        run.0,
-        spec.number,
-        bindings_text(&child.bindings)?,
-        spec.has_cursor.then_some(1)
-    ])?;
+    .execute(params![id, run.0, number, bindings])?;
     Ok(())
 }
 
@@ -170,7 +240,7 @@ pub(crate) fn open(
     limit: usize,
 ) -> Result<Vec<Task>, Trouble> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, chain, combination, page, position, bindings, cursor FROM _sync_tasks
+        "SELECT id, chain, combination, page, position, bindings, cursor, slice FROM _sync_tasks
          WHERE run = ?1 AND spec = ?2 AND state = 'open' AND id > ?3 ORDER BY id LIMIT ?4",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -187,6 +257,7 @@ fn read(row: &Row<'_>, spec: SpecIndex) -> Result<Task, Trouble> {
     let position: Option<String> = row.get(4)?;
     let bindings: Option<String> = row.get(5)?;
     let cursor: Option<String> = row.get(6)?;
+    let slice: Option<String> = row.get(7)?;
     Ok(Task {
         id: TaskId(row.get(0)?),
         spec,
@@ -197,7 +268,7 @@ fn read(row: &Row<'_>, spec: SpecIndex) -> Result<Task, Trouble> {
             None => Bindings::default(),
         },
         page: page_of(position)?,
-        slice: None,
+        slice: slice.map(|text| serde_json::from_str(&text)).transpose()?,
         cursor: cursor.map(|text| serde_json::from_str::<Value>(&text)).transpose()?,
     })
 }
@@ -232,7 +303,7 @@ fn position_text(page: &Page) -> Result<Option<String>, Trouble> {
     Ok(Some(serde_json::to_string(page)?))
 }
 
-fn bindings_text(bindings: &Bindings) -> Result<Option<String>, Trouble> {
+pub(crate) fn bindings_text(bindings: &Bindings) -> Result<Option<String>, Trouble> {
     if bindings.0.is_empty() {
         return Ok(None);
     }
@@ -241,4 +312,14 @@ fn bindings_text(bindings: &Bindings) -> Result<Option<String>, Trouble> {
 
 fn cursor_text(task: &Task) -> Option<String> {
     task.cursor.as_ref().map(Value::to_string)
+}
+
+fn slice_text(task: &Task) -> Result<Option<String>, Trouble> {
+    Ok(task.slice.as_ref().map(serde_json::to_string).transpose()?)
+}
+
+/// Where the task's window starts, in nanoseconds.
+fn start_at(task: &Task) -> Option<i64> {
+    let start = task.slice.as_ref()?.start.as_ref()?;
+    i64::try_from(CursorKind::Iso.instant(start)?.as_nanosecond()).ok()
 }

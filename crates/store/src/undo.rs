@@ -5,15 +5,16 @@
 //! then would not drive its children. So the requests that were driven by changed records are *owed*:
 //! marked in the undone run, and made again by the next one.
 
-use entities::{BeginRequest, Mode, Moment, RunId, SpecIndex, SyncPlan};
+use entities::{Mode, Moment, RunId, SpecIndex, SyncPlan, TaskSpec};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::begin::{is_driven_by_changes, was_run};
-use crate::cursor;
+use crate::active::batch_of;
+use crate::drives::{driver, is_driven_by_changes, owes};
 use crate::modes::replace;
 use crate::sql::quoted;
 use crate::tables::Tables;
 use crate::trouble::Trouble;
+use crate::{cursor, waiting};
 
 /// Undoes an unfinished run.
 pub(crate) fn run(
@@ -28,23 +29,12 @@ pub(crate) fn run(
         .query_map([run.0], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for name in names {
-        let carries = plan.spec_named(&name).is_some_and(|index| is_driven_by_changes(plan, index));
+        let index = plan.spec_named(&name);
+        let carries = index.is_some_and(|index| is_driven_by_changes(plan, index));
+        // What only a retry made again is not owed: it has failed in the run before, and is there to retry.
+        let owes = index.is_none_or(|index| owes(plan, index));
         take_back(conn, tables, plan.name.as_str(), run, &name)?;
-        conn.execute(
-            "UPDATE _sync_tasks SET state = 'undone',
-             owed = CASE WHEN chain = id AND (?3 OR origin IS NOT NULL) THEN 1 END
-             WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
-             AND state <> 'undone'",
-            params![run.0, name, carries],
-        )?;
-        // A spec that was new is new in the next run, which drives it by every record anyway.
-        if !was_run(conn, plan, run, &name)? {
-            conn.execute(
-                "UPDATE _sync_tasks SET owed = NULL WHERE origin IS NULL AND run = ?1
-                 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)",
-                params![run.0, name],
-            )?;
-        }
+        owe_again(conn, run, &name, index.map(|index| plan.spec(index)), carries, owes)?;
     }
     conn.execute(
         "UPDATE _sync_runs SET state = 'undone', ended_at = ?2 WHERE id = ?1",
@@ -53,32 +43,95 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// Marks what a run will not have made as undone, and of that what the next run must make: what was made
+/// again, if it is `owed_again`, and what records have driven, if it `carries`.
+fn owe_again(
+    conn: &Connection,
+    run: RunId,
+    name: &str,
+    spec: Option<&TaskSpec>,
+    carries: bool,
+    owed_again: bool,
+) -> Result<(), Trouble> {
+    conn.execute(
+        "UPDATE _sync_tasks SET state = 'undone', cursor_of = CASE WHEN origin IS NOT NULL THEN cursor_of END,
+         owed = CASE WHEN chain = id AND opened_by IS NULL
+                     AND CASE WHEN origin IS NULL THEN ?3 ELSE ?4 END THEN 1 END
+         WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
+         AND (state <> 'undone' OR owed IS NOT NULL)",
+        params![run.0, name, carries, owed_again],
+    )?;
+    if let Some(spec) = spec {
+        forget_slices(conn, run, spec, "owed IS NOT NULL")?;
+    }
+    if !carries {
+        let number: i64 = conn.query_row(
+            "SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2",
+            params![run.0, name],
+            |row| row.get(0),
+        )?;
+        waiting::forget(conn, run, number)?;
+    }
+    Ok(())
+}
+
+/// Requests that records have driven go back to their record alone: their slices are cut anew. Not the
+/// slices that an earlier run owed: those behind them were opened then.
+pub(crate) fn forget_slices(
+    conn: &Connection,
+    run: RunId,
+    spec: &TaskSpec,
+    which: &str,
+) -> Result<(), Trouble> {
+    let Some(foreach) = spec.records() else { return Ok(()) };
+    let path = format!("$.\"{}\"", foreach.name);
+    conn.execute(
+        &format!(
+            "UPDATE _sync_tasks SET bindings = json_object(?3, json_extract(bindings, ?4)),
+             slice = NULL, start_at = NULL, cursor = NULL, cursor_of = NULL
+             WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
+             AND slice IS NOT NULL AND json_extract(slice, '$.head') = id AND chain = id AND opened_by IS NULL
+             AND combination IS NULL
+             AND {which}"
+        ),
+        params![run.0, spec.name, foreach.name, path],
+    )?;
+    Ok(())
+}
+
+/// Whether the run makes requests of earlier ones again.
+pub(crate) fn has_debts(conn: &Connection, run: RunId, name: &str) -> Result<bool, Trouble> {
+    Ok(conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM _sync_tasks WHERE run = ?1 AND origin IS NOT NULL
+         AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2))",
+        params![run.0, name],
+        |row| row.get(0),
+    )?)
+}
+
 /// A spec that the resumed run no longer has.
 pub(crate) fn forget_spec(conn: &Connection, plan: &SyncPlan, run: RunId, name: &str) -> Result<(), Trouble> {
     take_back(conn, &mut Tables::default(), plan.name.as_str(), run, name)?;
-    conn.execute(
-        "UPDATE _sync_tasks SET state = 'undone', owed = NULL
-         WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)",
-        params![run.0, name],
-    )?;
+    owe_again(conn, run, name, None, false, false)?;
     conn.execute("DELETE FROM _sync_specs WHERE run = ?1 AND name = ?2", params![run.0, name])?;
     Ok(())
 }
 
-/// A spec that the resumed run was not asked for any more, though the plan has it: the requests
-/// that changed records drove are owed to the next run, which would not drive them by itself.
-pub(crate) fn leave_out(conn: &Connection, plan: &SyncPlan, run: RunId, name: &str) -> Result<(), Trouble> {
-    take_back(conn, &mut Tables::default(), plan.name.as_str(), run, name)?;
-    conn.execute(
-        "UPDATE _sync_tasks SET state = 'undone', owed = CASE WHEN chain = id THEN 1 END
-         WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
-         AND state <> 'undone'",
-        params![run.0, name],
-    )?;
+/// A spec that the resumed run was not asked for any more, though the plan has it: what it owes, and the
+/// requests that changed records drove, are owed to the next run, which would not make them by itself.
+pub(crate) fn leave_out(
+    conn: &Connection,
+    plan: &SyncPlan,
+    run: RunId,
+    index: SpecIndex,
+) -> Result<(), Trouble> {
+    let spec = plan.spec(index);
+    take_back(conn, &mut Tables::default(), plan.name.as_str(), run, &spec.name)?;
+    owe_again(conn, run, &spec.name, Some(spec), is_driven_by_changes(plan, index), owes(plan, index))?;
     conn.execute(
         "UPDATE _sync_specs SET absent = 1, watermark = 0, ended = 0, done = 0, failed = 0, skipped = 0, records = 0
          WHERE run = ?1 AND name = ?2",
-        params![run.0, name],
+        params![run.0, spec.name],
     )?;
     Ok(())
 }
@@ -97,11 +150,31 @@ pub(crate) fn take_in(
         params![run.0, spec.name, spec.fingerprint, spec.table],
     )?;
     conn.execute(
-        "UPDATE _sync_tasks SET state = CASE WHEN ?4 THEN 'open' ELSE state END, owed = NULL, cursored = ?3
+        "UPDATE _sync_tasks SET state = CASE WHEN ?4 THEN 'open' ELSE state END, owed = NULL,
+         cursor_of = CASE WHEN ?3 THEN cursor_of END
          WHERE owed IS NOT NULL AND run = ?1
          AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)",
-        params![run.0, spec.name, spec.cursor.is_some().then_some(1), spec.parent().is_some()],
+        params![
+            run.0,
+            spec.name,
+            spec.cursor.is_some(),
+            driver(plan, index).is_some() || spec.cursor.is_some()
+        ],
     )?;
+    if let Some((name, _)) = batch_of(spec) {
+        // Records that were noted one by one.
+        let is_single = "run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
+            AND state = 'open' AND chain = id AND json_type(bindings, ?3) = 'object'";
+        let path = format!("$.\"{name}\"");
+        conn.execute(
+            &format!(
+                "INSERT INTO _sync_waiting (id, run, spec, bindings)
+                 SELECT id, run, spec, bindings FROM _sync_tasks WHERE {is_single}"
+            ),
+            params![run.0, spec.name, path],
+        )?;
+        conn.execute(&format!("DELETE FROM _sync_tasks WHERE {is_single}"), params![run.0, spec.name, path])?;
+    }
     Ok(known > 0)
 }
 
@@ -114,101 +187,8 @@ pub(crate) fn has_spec(conn: &Connection, run: RunId, name: &str) -> Result<bool
     )?)
 }
 
-/// Lets specs, and what they drive, start over within a run.
-///
-/// Requests that a parent's records drove are opened again if the parent will not drive them again:
-/// it does not start over itself, or its rows stay and look unchanged.
-pub(crate) fn restart(
-    conn: &Connection,
-    plan: &SyncPlan,
-    run: RunId,
-    changed: &[SpecIndex],
-) -> Result<(), Trouble> {
-    let mut over: Vec<SpecIndex> = changed.to_vec();
-    let mut at = 0;
-    while at < over.len() {
-        for child in plan.children_of(over[at]) {
-            if !over.contains(&child) {
-                over.push(child);
-            }
-        }
-        at += 1;
-    }
-    for index in &over {
-        let spec = plan.spec(*index);
-        if !has_spec(conn, run, &spec.name)? {
-            // A child that the run leaves out.
-            continue;
-        }
-        let every: bool = conn.query_row(
-            "SELECT s.every OR r.full_refresh FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
-             WHERE s.run = ?1 AND s.name = ?2",
-            params![run.0, spec.name],
-            |row| row.get(0),
-        )?;
-        let driven_again = every || !is_driven_by_changes(plan, *index);
-        let again = spec.parent().is_some_and(|parent| !over.contains(&parent) || !driven_again);
-        take_back(conn, &mut Tables::default(), plan.name.as_str(), run, &spec.name)?;
-        conn.execute(
-            "UPDATE _sync_tasks SET
-             state = CASE WHEN chain = id AND (?3 OR origin IS NOT NULL) THEN 'open' ELSE 'undone' END,
-             attempt = NULL, status = NULL, bytes = NULL, rows = NULL, sent_at = NULL, ms = NULL, waited_ms = NULL,
-             error = NULL, owed = NULL
-             WHERE run = ?1 AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2)
-             AND state <> 'undone'",
-            params![run.0, spec.name, again],
-        )?;
-        conn.execute(
-            "UPDATE _sync_specs SET fingerprint = ?3, target = ?4, watermark = 0, ended = 0, done = 0, failed = 0,
-             skipped = 0, records = 0 WHERE run = ?1 AND name = ?2",
-            params![run.0, spec.name, spec.fingerprint, spec.table],
-        )?;
-    }
-    Ok(())
-}
-
-/// Opens, in a new run, the requests that are owed to it. Ids from `next` on.
-pub(crate) fn reopen_owed(
-    conn: &Connection,
-    request: &BeginRequest<'_>,
-    run: RunId,
-    mut next: i64,
-) -> Result<(), Trouble> {
-    let owed: Vec<(i64, String, String)> = conn
-        .prepare(
-            "SELECT t.id, s.name, s.fingerprint FROM _sync_tasks t
-             JOIN _sync_runs r ON r.id = t.run JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
-             WHERE t.owed IS NOT NULL AND r.plan = ?1 AND r.id <> ?2 ORDER BY t.id",
-        )?
-        .query_map(params![request.plan.name.as_str(), run.0], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut open = conn.prepare(
-        "INSERT INTO _sync_tasks (id, run, spec, chain, page, position, bindings, cursor, cursored, state, origin)
-         SELECT ?2, ?3, (SELECT spec FROM _sync_specs WHERE run = ?3 AND name = ?4), ?2,
-         CASE WHEN ?5 THEN page ELSE 1 END, CASE WHEN ?5 THEN position END, bindings, cursor, ?6, 'open', id
-         FROM _sync_tasks WHERE id = ?1",
-    )?;
-    let mut settle = conn.prepare("UPDATE _sync_tasks SET owed = NULL WHERE id = ?1")?;
-    for (id, name, fingerprint) in owed {
-        let Some(index) = request.plan.spec_named(&name).filter(|index| request.specs.contains(index)) else {
-            continue;
-        };
-        let spec = request.plan.spec(index);
-        // A spec that no longer has a parent expands by itself.
-        if spec.parent().is_some() {
-            let cursored = spec.cursor.is_some().then_some(1);
-            open.execute(params![id, next, run.0, name, fingerprint == spec.fingerprint, cursored])?;
-            next += 1;
-        }
-        settle.execute([id])?;
-    }
-    Ok(())
-}
-
 /// Takes back the data of one spec of a run.
-fn take_back(
+pub(crate) fn take_back(
     conn: &Connection,
     tables: &mut Tables,
     plan: &str,

@@ -160,7 +160,17 @@ pub(crate) fn rebuild(
         }
     }
     let target = quoted(table);
-    let kept = quoted_list(present.iter().map(|(name, _)| name.as_str()));
+    let mut kept = quoted_list(present.iter().map(|(name, _)| name.as_str()));
+    let names: Vec<&str> = present
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .chain(columns.iter().map(|column| column.name.as_str()))
+        .collect();
+    if let Some(number) = row_number(&names) {
+        // Rows keep their number: a task that is repeated over them is somewhere among them.
+        kept.push_str(&format!(", {number}"));
+        values.push(number.to_owned());
+    }
     let is_new = |column: &&Column| !present.iter().any(|(name, _)| column.name.eq_ignore_ascii_case(name));
     for column in columns.iter().filter(is_new) {
         definitions.push(format!("{} {}", quoted(&column.name), column.kind.declared()));
@@ -180,6 +190,12 @@ pub(crate) fn rebuild(
         record_type(conn, table, &columns[*index])?;
     }
     Ok(())
+}
+
+/// What a table with these columns calls the number of its rows; none if all its names are taken.
+pub(crate) fn row_number(columns: &[&str]) -> Option<&'static str> {
+    let is_taken = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|name| !is_taken(name))
 }
 
 /// Tells the ledger a column's new type.

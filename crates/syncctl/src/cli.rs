@@ -19,6 +19,16 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "\
+In this order, with a plan of your own:
+  syncctl init                    writes plan.toml, which runs at once on the built-in practice API
+  syncctl validate plan.toml      is it right? No network
+  syncctl doctor plan.toml        do network, credentials and store work?
+  syncctl preview plan.toml       the first rows of each task; nothing is landed
+  syncctl explain plan.toml       how many requests, how long, which limit
+  syncctl run plan.toml           fetch; again, and it asks for what is new
+  syncctl failures plan.toml      what failed, why, and where in the plan
+  syncctl retry plan.toml         just that once more
+
 Examples:
   syncctl run plans/quickstart.toml         run a plan on the built-in practice API
   syncctl explain plans/github-issues.toml  what it would request, and how long that takes
@@ -35,11 +45,17 @@ Exit codes:
 /// The subcommands, in the order in which a newcomer needs them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(RunArgs),
+    Init(InitArgs),
     Validate(ValidateArgs),
+    Doctor(DoctorArgs),
+    Preview(PreviewArgs),
     Explain(ExplainArgs),
+    Run(RunArgs),
     Status(StatusArgs),
+    Failures(FailuresArgs),
+    Retry(RetryArgs),
     Trace(TraceArgs),
+    Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -47,8 +63,36 @@ pub(crate) enum Command {
 impl Command {
     /// Whether a program reads its stderr.
     pub(crate) fn speaks_json(&self) -> bool {
-        matches!(self, Command::Run(args) if args.progress == ProgressKind::Json)
+        let progress = match self {
+            Command::Run(args) => args.progress,
+            Command::Retry(args) => args.progress,
+            _ => return false,
+        };
+        progress == ProgressKind::Json
     }
+}
+
+/// Write a plan to begin with.
+///
+/// It is commented, and runs at once against the built-in practice API. Or it is made from a curl command
+/// that works, as browsers and API documents have them: credentials do not get into the plan, it says which
+/// environment variables they are to come from.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl init                                         writes plan.toml
+  syncctl init github.toml --from-curl 'curl https://api.github.com/user/repos -H \"Authorization: Bearer …\"'
+  xclip -o | syncctl init github.toml --from-curl -    what a browser copied as cURL (bash)")]
+pub(crate) struct InitArgs {
+    /// The file to write; the plan is named after it.
+    #[arg(value_name = "FILE", default_value = "plan.toml")]
+    pub(crate) file: PathBuf,
+    /// Make the plan from this curl command; - reads it from stdin.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) from_curl: Option<String>,
+    /// Overwrite the file.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Run a plan: fetch what it asks for and land it in its store.
@@ -98,6 +142,111 @@ pub(crate) struct RunArgs {
     pub(crate) output: OutputKind,
 }
 
+/// Make the requests again that failed, and no others.
+///
+/// Those are what `syncctl failures` lists: the failed requests of the last run of each task, and what earlier
+/// runs owe. A task that replaces its table is done as a whole. Children of the records that land come along.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl retry plan.toml
+  syncctl retry plan.toml --output json | jq .state")]
+pub(crate) struct RetryArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// Set a variable of the plan; may be given several times.
+    #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Requests in flight at most, over all endpoints [default: what the plan's endpoints allow together].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) workers: Option<u32>,
+    /// The longest wait that a limit may ask for; a longer one ends the run with exit code 3, resumable.
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
+    /// How progress is shown on stderr.
+    #[arg(long, value_enum, default_value_t = ProgressKind::Auto, value_name = "KIND")]
+    pub(crate) progress: ProgressKind,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Show which requests failed, why, and where in the plan they were asked for.
+///
+/// Of the last finished run of each task, and of earlier runs as far as nothing has made up for them. Equal
+/// failures are one block with a count. `syncctl retry` makes them again.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl failures plan.toml
+  syncctl failures plan.toml --task comments
+  syncctl failures plan.toml --run 7 --output json | jq '.causes[].message'")]
+pub(crate) struct FailuresArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// The failures of this run, whatever came of them later.
+    #[arg(long, value_name = "N")]
+    pub(crate) run: Option<i64>,
+    /// Only of this task.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// How many requests to list, shared among the causes; people are shown ten for each at most.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Fetch one page of each task and show its rows; nothing is landed.
+///
+/// Real requests, with the plan's limits and credentials: one for each task at most, from the `start` of each
+/// cursor. Children are asked for the first records of their parents. The plan's store is not touched: neither
+/// rows nor cursors nor its ledger.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl preview plan.toml
+  syncctl preview plan.toml comments --rows 3            this task and what it depends on
+  syncctl preview plan.toml --set 'repos=[\"me/mine\"]'
+  syncctl preview plan.toml --output json | jq '.tasks[0].columns'")]
+pub(crate) struct PreviewArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// Only these tasks and the tasks they depend on [default: all].
+    #[arg(value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// How many rows of each task to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) rows: usize,
+    /// Set a variable of the plan; may be given several times.
+    #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
+/// Check what a plan needs: network, certificates, credentials, limits, clock, store.
+///
+/// Makes one real request to each endpoint. Each red line says what to do about it; exit code 1 if there is
+/// one.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl doctor plan.toml
+  syncctl doctor plan.toml --output json | jq '.checks[] | select(.state == \"bad\")'")]
+pub(crate) struct DoctorArgs {
+    /// The plan's file.
+    pub(crate) plan: PathBuf,
+    /// Set a variable of the plan; may be given several times.
+    #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// How the result is written to stdout.
+    #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
+}
+
 /// Check plans without running them: no network, no secret is read.
 ///
 /// Every error of a file is reported in one go, with its line and a way to fix it.
@@ -117,14 +266,21 @@ pub(crate) struct ValidateArgs {
 }
 
 /// Say what a run would do: requests, time, limits, hosts. No network, no secret is read.
+///
+/// What is known before the first answer is told apart from what is estimated from earlier runs, and from
+/// what nobody can know yet. Cursors are taken into account.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   syncctl explain plans/tushare-daily.toml
+  syncctl explain plans/github-issues.toml comments    only this task and what it depends on
   syncctl explain plans/tushare-daily.toml --set since=2020-01-01 --output json")]
 pub(crate) struct ExplainArgs {
     /// The plan's file.
     pub(crate) plan: PathBuf,
+    /// Only these tasks and the tasks they depend on [default: all].
+    #[arg(value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
     /// Set a variable of the plan; may be given several times.
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     pub(crate) set: Vec<(String, String)>,
@@ -175,6 +331,21 @@ pub(crate) struct TraceArgs {
     /// How the result is written to stdout.
     #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
     pub(crate) output: OutputKind,
+}
+
+/// Print the JSON Schema of plans, for editors: completion, descriptions, mistakes underlined.
+///
+/// Editors that understand Taplo's directive (Even Better TOML) find it by the first line of a plan:
+/// #:schema ./syncplan.schema.json
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  syncctl schema --output plans/syncplan.schema.json
+  syncctl schema | jq '.\"$defs\".task.properties | keys'")]
+pub(crate) struct SchemaArgs {
+    /// Write it to this file instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Print completions for a shell.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use engine::{EngineConfig, SyncEngine};
-use entities::{StoreOpener, StoreTarget, SyncPlan};
+use entities::{StoreOpener, StoreTarget, SyncPlan, WorkerFactory};
 use http_worker::{HttpConfig, HttpWorkers};
 use sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
@@ -16,6 +16,7 @@ use store::{SqliteReader, Stores};
 
 use crate::context::Context;
 use crate::exit::{Exit, Problem};
+use crate::look::Looks;
 
 /// More workers than this are not started unless asked for, whatever `concurrency` says.
 const MOST_WORKERS: u32 = 1024;
@@ -36,31 +37,73 @@ pub(crate) async fn compose(
     command_line: String,
     context: &Context,
 ) -> Result<Composition, Problem> {
-    // The second call, in tests that compose twice, finds one installed: that is fine.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let practice = practice(plan).await?;
+    let config = http_config(practice.as_ref(), context);
+    let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
+    let workers = workers.unwrap_or_else(|| enough_workers(plan));
+    let engine = engine(Arc::new(factory), workers, stores(command_line, context), context)?;
+    Ok(Composition { engine, practice })
+}
 
-    let sandbox = match uses_sandbox(plan) {
+/// As [`compose()`], for a look: what its workers see is left in `looks`.
+pub(crate) async fn looking(
+    plan: &SyncPlan,
+    looks: &Looks,
+    context: &Context,
+) -> Result<Composition, Problem> {
+    let practice = practice(plan).await?;
+    let config = http_config(practice.as_ref(), context);
+    let factory =
+        HttpWorkers::watched(config, looks.watch()).map_err(|error| Problem::wrong(error.to_string()))?;
+    let stores: Arc<dyn StoreOpener> = Arc::new(Stores::new("syncctl preview".to_owned()));
+    let engine = engine(looks.noting(Arc::new(factory)), enough_workers(plan), stores, context)?;
+    Ok(Composition { engine, practice })
+}
+
+/// Starts the practice API if an endpoint asks for it.
+pub(crate) async fn practice(plan: &SyncPlan) -> Result<Option<Sandbox>, Problem> {
+    // The second call, in a process that composes twice, finds one installed: that is fine.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Ok(match uses_sandbox(plan) {
         true => {
             Some(sandbox::start(SandboxConfig::default()).await.context("cannot start the practice API")?)
         }
         false => None,
-    };
-    let factory = HttpWorkers::new(HttpConfig {
-        sandbox_origin: sandbox.as_ref().map(Sandbox::origin),
+    })
+}
+
+/// Whether the file of budgets can be used; what is wrong with it if not.
+pub(crate) fn budgets(context: &Context) -> Result<(), String> {
+    match &context.state_dir {
+        Some(directory) => engine::check_budgets(directory).map_err(|error| error.to_string()),
+        None => Ok(()),
+    }
+}
+
+fn http_config(practice: Option<&Sandbox>, context: &Context) -> HttpConfig {
+    HttpConfig {
+        sandbox_origin: practice.map(Sandbox::origin),
         proxy: context.proxies.clone(),
         user_agent: concat!("syncctl/", env!("CARGO_PKG_VERSION")).to_owned(),
         clock: Arc::clone(&context.clock),
         extra_roots: None,
-    })
-    .map_err(|error| Problem::wrong(error.to_string()))?;
-    let engine = SyncEngine::new(EngineConfig {
-        workers: workers.unwrap_or_else(|| enough_workers(plan)),
-        factory: Arc::new(factory),
-        stores: stores(command_line, context),
+        state_dir: context.state_dir.clone(),
+    }
+}
+
+fn engine(
+    factory: Arc<dyn WorkerFactory>,
+    workers: u32,
+    stores: Arc<dyn StoreOpener>,
+    context: &Context,
+) -> Result<SyncEngine, Problem> {
+    Ok(SyncEngine::new(EngineConfig {
+        workers,
+        factory,
+        stores,
         state_dir: context.state_dir.clone(),
         clock: Arc::clone(&context.clock),
-    })?;
-    Ok(Composition { engine, practice: sandbox })
+    })?)
 }
 
 fn stores(command_line: String, context: &Context) -> Arc<dyn StoreOpener> {

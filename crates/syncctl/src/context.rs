@@ -12,12 +12,19 @@ use entities::Moment;
 use http_worker::ProxySettings;
 use plan::Lookup;
 
+/// Columns where nobody says how many there are.
+const WIDTH: usize = 120;
+
 /// The process' surroundings, read once.
 pub(crate) struct Context {
     /// How this program was called, to be shown in commands that can be copied.
     pub(crate) program: String,
     /// The directory budgets are kept in; none: neither `XDG_STATE_HOME` nor `HOME` is known.
     pub(crate) state_dir: Option<PathBuf>,
+    /// Where what nobody will want again is kept meanwhile.
+    pub(crate) temp_dir: PathBuf,
+    /// How many columns a line on stdout may have.
+    pub(crate) width: usize,
     /// What is said on stderr is one JSON object a line (`--progress json`).
     pub(crate) json: bool,
     /// Colours on stderr.
@@ -47,6 +54,8 @@ impl Context {
         Context {
             program: program(),
             state_dir: state_dir(),
+            temp_dir: env::temp_dir(),
+            width: width(),
             json,
             colour: !json && coloured(stderr_is_terminal),
             stdout_colour: coloured(std::io::stdout().is_terminal()),
@@ -130,6 +139,16 @@ fn either(upper: &str, lower: &str) -> Option<String> {
 /// to anything but the empty string).
 fn colour(is_terminal: bool, no_color: Option<&str>, term: Option<&str>) -> bool {
     is_terminal && no_color.is_none_or(str::is_empty) && term != Some("dumb")
+}
+
+/// What `COLUMNS` says, else the terminal; where there is none, what an editor shows without scrolling.
+fn width() -> usize {
+    let said = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    let of_terminal = || {
+        let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(width.0))
+    };
+    said.or_else(of_terminal).unwrap_or(WIDTH).clamp(40, 1000)
 }
 
 /// The name to call this program by: as it was called if that was a path, else `syncctl`.

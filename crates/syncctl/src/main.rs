@@ -11,7 +11,12 @@ mod torn;
 
 mod progress;
 mod report;
+mod running;
 mod signals;
+
+mod grid;
+mod look;
+mod throw_away;
 
 mod exit;
 mod plan_file;

@@ -10,6 +10,7 @@ use plan::{Diagnostics, Loaded};
 
 use crate::context::Context;
 use crate::exit::Problem;
+use crate::report::quoted;
 use crate::terminal::{clean, say};
 
 /// A plan larger than this is a mistake (a dump, a binary), not a plan.
@@ -61,11 +62,40 @@ pub(crate) fn load(
 
 /// As [`load`], for commands that only look at what a plan has landed: they have no use for warnings.
 pub(crate) fn load_quietly(path: &Path, context: &Context) -> Result<SyncPlan, Problem> {
+    load_quietly_with(path, &[], context)
+}
+
+/// As [`load_quietly`], with `--set`.
+pub(crate) fn load_quietly_with(
+    path: &Path,
+    overrides: &[(String, String)],
+    context: &Context,
+) -> Result<SyncPlan, Problem> {
     let text = read(path)?;
-    match plan::load(&path.to_string_lossy(), &text, &context.lookup_for(path), &[]) {
+    match plan::load(&path.to_string_lossy(), &text, &context.lookup_for(path), overrides) {
         Ok(loaded) => Ok(loaded.plan),
         Err(diagnostics) => Err(Problem::diagnosed(diagnostics.render(context.colour))),
     }
+}
+
+/// Checks names of tasks that were typed.
+pub(crate) fn check_tasks(plan: &SyncPlan, tasks: &[String]) -> Result<(), Problem> {
+    for task in tasks {
+        if plan.spec_named(task).is_none() {
+            let names = plan.tasks.iter().map(|task| task.name.as_str());
+            let problem = Problem::wrong(format!("plan {} has no task `{task}`", plan.name));
+            return Err(match nearest(task, names.clone()) {
+                Some(name) => problem.help(format!("did you mean `{name}`?")),
+                None => problem.help(format!("it has {}", names.collect::<Vec<_>>().join(", "))),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The command that does `verb` to a plan, as it can be copied.
+pub(crate) fn command_on(verb: &str, path: &Path, context: &Context) -> String {
+    format!("{} {verb} {}", context.program, quoted(&path.to_string_lossy()))
 }
 
 /// Every `*.toml` of a directory, sorted; empty when it cannot be read.

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use engine::EngineError;
-use entities::{Failure, Mode, Place, PlanState, RunId, RunReport, Secrets, StoreTarget, SyncPlan, TaskSpec};
+use entities::{
+    Failure, Mode, Place, PlanState, RunReport, Secret, SecretSource, Secrets, StoreTarget, SyncPlan,
+    TaskSpec,
+};
 use store::FailureRow;
 
 use crate::exit::Problem;
@@ -41,6 +44,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) secrets: &'a Secrets,
     /// The command that looks at the run again.
     pub(crate) look: &'a str,
+    /// The command that shows all failures.
+    pub(crate) failures_command: &'a str,
     /// Colours.
     pub(crate) colour: bool,
 }
@@ -100,7 +105,15 @@ impl Shown<'_> {
             }
             rows.push(row);
         }
-        format!("\n{}", table(&rows, &[false, true, true, true, true]))
+        let replaced: u64 = self.report.tasks.values().map(|task| task.replaced).sum();
+        let note = match replaced {
+            0 => String::new(),
+            _ => format!(
+                "\n{} that no text can hold (half a surrogate pair) became U+FFFD; text = \"fail\" in a task refuses them\n",
+                counted(replaced, "character")
+            ),
+        };
+        format!("\n{}{note}", table(&rows, &[false, true, true, true, true]))
     }
 
     fn limits(&self) -> String {
@@ -131,7 +144,7 @@ impl Shown<'_> {
             out.push_str(&excerpt.failure(index + 1, failed));
         }
         if self.hidden > 0 {
-            out.push_str(&excerpt.more(self.hidden, self.report.run));
+            out.push_str(&Excerpt::more(self.hidden, self.failures_command));
         }
         out
     }
@@ -164,6 +177,15 @@ impl Shown<'_> {
     }
 }
 
+/// The secrets that a plan holds itself: for commands that read no others and show its lines.
+pub(crate) fn literals(plan: &SyncPlan) -> Secrets {
+    let literal = |(name, source): (&String, &SecretSource)| match source {
+        SecretSource::Literal(text) => Some((name.clone(), Secret::new(text.source.to_string()))),
+        _ => None,
+    };
+    Secrets(plan.secrets.iter().filter_map(literal).collect())
+}
+
 /// A problem with a plan that turned out to be wrong only as it began, with the part of it that is.
 pub(crate) fn problem_of(error: EngineError, plan: &SyncPlan, secrets: &Secrets, colour: bool) -> Problem {
     let place = match &error {
@@ -186,44 +208,61 @@ pub(crate) struct Excerpt<'a> {
 
 impl Excerpt<'_> {
     /// How to see the failures that are not shown.
-    pub(crate) fn more(&self, hidden: u64, run: RunId) -> String {
-        let select = format!("select * from _sync_requests where state = 'failed' and run = {run}");
-        format!(
-            "  and {} more; all of them: sqlite3 {} {}\n",
-            count(hidden),
-            store(self.plan),
-            quoted_double(&select)
-        )
+    pub(crate) fn more(hidden: u64, failures: &str) -> String {
+        format!("  and {} more; by their causes: {failures}\n", count(hidden))
     }
 
     /// One failure: what, which request, where in the plan, the way out.
     pub(crate) fn failure(&self, number: usize, FailedRequest { task, failure }: &FailedRequest) -> String {
-        let line = |text: &str| format!("     {}\n", shorten(&clean(&self.secrets.redact(text)), 500));
-        let what = format!("{}: {}", failure.kind.as_str(), failure.message);
-        let what = self.secrets.redact(&what);
-        let mut out =
-            format!("  {number}. {}: {}\n", self.paint.bold(&clean(task)), shorten(&clean(&what), 500));
+        let mut out = self.what(number, task, failure, "");
         // Failures that no worker made (a record that the table cannot hold) know their task only.
-        let spec = self.plan.spec_named(task).map(|index| self.plan.spec(index));
-        let template = || spec.map(|spec| format!("{} {}", spec.method.as_str(), spec.path.source));
+        let template = || {
+            let spec = self.plan.spec(self.plan.spec_named(task)?);
+            Some(format!("{} {}", spec.method.as_str(), spec.path.source))
+        };
         if let Some(request) = failure.request.clone().or_else(template) {
             let status = failure.status.map(|status| format!(" → {status}")).unwrap_or_default();
-            out.push_str(&line(&format!("{request}{status}")));
+            out.push_str(&self.line(&format!("{request}{status}")));
         }
-        if let Some(body) = failure.body.as_deref().filter(|body| !body.trim().is_empty()) {
-            out.push_str(&line(&format!("answer: {body}")));
-        }
-        if let Some(place) = failure.place.or(spec.map(|spec| spec.at)).filter(|place| place.line > 0) {
-            out.push_str(&self.snippet(place));
-        }
-        if let Some(help) = &failure.help {
-            out.push_str(&line(&format!("help: {help}")));
-        }
+        out.push_str(&self.answer(failure));
+        out.push_str(&self.place(task, failure));
+        out.push_str(&self.way_out(failure));
         out
     }
 
+    /// `  1. issues: status: 404`; `how_many` goes behind it.
+    pub(crate) fn what(&self, number: usize, task: &str, failure: &Failure, how_many: &str) -> String {
+        let what = format!("{}: {}", failure.kind.as_str(), failure.message);
+        let what = self.secrets.redact(&what);
+        let (task, what) = (clean(task), clean(&what));
+        format!("  {number}. {}: {}{how_many}\n", self.paint.bold(&task), shorten(&what, 500))
+    }
+
+    /// The beginning of the answer, if there was one.
+    pub(crate) fn answer(&self, failure: &Failure) -> String {
+        let body = failure.body.as_deref().filter(|body| !body.trim().is_empty());
+        body.map(|body| self.line(&format!("answer: {body}"))).unwrap_or_default()
+    }
+
+    /// Where in the plan: what the failure points at, else its task.
+    pub(crate) fn place(&self, task: &str, failure: &Failure) -> String {
+        let of_task = || self.plan.spec_named(task).map(|index| self.plan.spec(index).at);
+        let place = failure.place.or_else(of_task).filter(|place| place.line > 0);
+        place.map(|place| self.snippet(place)).unwrap_or_default()
+    }
+
+    /// The way out, if there is one.
+    pub(crate) fn way_out(&self, failure: &Failure) -> String {
+        failure.help.as_deref().map(|help| self.line(&format!("help: {help}"))).unwrap_or_default()
+    }
+
+    /// A line about a failure.
+    pub(crate) fn line(&self, text: &str) -> String {
+        format!("     {}\n", shorten(&clean(&self.secrets.redact(text)), 500))
+    }
+
     /// The plan's line with a caret below what asked for the request.
-    fn snippet(&self, place: Place) -> String {
+    pub(crate) fn snippet(&self, place: Place) -> String {
         let source = &self.plan.source;
         let before = source.line(place);
         let number = place.line.to_string();
@@ -251,11 +290,6 @@ impl Excerpt<'_> {
 fn store(plan: &SyncPlan) -> String {
     let StoreTarget::Sqlite(path) = &plan.store;
     clean(&quoted(&path.to_string_lossy())).into_owned()
-}
-
-/// Text in double quotes for a shell: for SQL, which has quotes of its own.
-fn quoted_double(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$").replace('`', "\\`"))
 }
 
 /// What SQLite does not take for a table's name without quotes (<https://sqlite.org/lang_keywords.html>),

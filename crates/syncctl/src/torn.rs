@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use entities::{
-    BeginRequest, Begun, Committed, Entry, Landing, Position, RunId, SpecIndex, Store, StoreError,
-    StoreOpener, StoreTarget, Task, TaskId,
+    BeginRequest, Begun, Committed, Entry, Landing, NumberedRow, Position, RunId, SpecIndex, Store,
+    StoreError, StoreOpener, StoreTarget, Task, TaskId,
 };
 
 /// Between the two halves, so that kills hit.
@@ -40,7 +40,9 @@ impl TornStore {
         }
         let records = std::mem::take(records);
         self.next.0 += 1;
-        let task = Task { id: self.next, chain: self.next, combination: None, ..landing.task.clone() };
+        // No slice: nothing may go on from it.
+        let task =
+            Task { id: self.next, chain: self.next, combination: None, slice: None, ..landing.task.clone() };
         Some(Entry::Land(Box::new(Landing {
             run: landing.run,
             task,
@@ -88,7 +90,7 @@ impl Store for TornStore {
         spec: SpecIndex,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, serde_json::Map<String, serde_json::Value>)>, StoreError> {
+    ) -> Result<Vec<NumberedRow>, StoreError> {
         self.whole.rows(run, spec, after, limit)
     }
 

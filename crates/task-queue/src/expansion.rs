@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use entities::Bindings;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::Windows;
@@ -20,7 +21,7 @@ pub struct Dimension {
 #[derive(Clone, Debug)]
 pub enum Values {
     /// A list.
-    List(Vec<Value>),
+    List(Arc<[Value]>),
     /// Integers, both ends included.
     Range {
         /// First.
@@ -95,15 +96,29 @@ impl Expansion {
 
     /// The values of combination `index`.
     pub fn bindings(&self, index: u64) -> Bindings {
-        let mut names = Map::with_capacity(self.dimensions.len());
+        let places = self.places(index);
+        let values = places.map(|(dimension, at)| (dimension.name.clone(), dimension.values.value(at)));
+        Bindings(Arc::new(values.collect::<Map<_, _>>()))
+    }
+
+    /// Where the innermost window of combination `index` starts, without overlap, and where it ends.
+    pub fn edges(&self, index: u64) -> Option<(Timestamp, Timestamp)> {
+        let windows = self.places(index).filter_map(|(dimension, at)| match &dimension.values {
+            Values::Windows(windows) => Some(windows.edges(at)),
+            _ => None,
+        });
+        windows.last()
+    }
+
+    /// Each dimension, and which of its values combination `index` has.
+    fn places(&self, index: u64) -> impl Iterator<Item = (&Dimension, u64)> {
         // Combinations of the names further in.
         let mut further = self.count.max(1);
-        for dimension in &self.dimensions {
+        self.dimensions.iter().map(move |dimension| {
             let count = dimension.values.count().max(1);
             further /= count;
-            names.insert(dimension.name.clone(), dimension.values.value(index / further.max(1) % count));
-        }
-        Bindings(Arc::new(names))
+            (dimension, index / further.max(1) % count)
+        })
     }
 }
 

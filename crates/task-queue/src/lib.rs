@@ -2,7 +2,7 @@
 //!
 //! A [`TaskQueue`] is a lane per task spec, gated by the caller, taken from in turns; delayed tasks
 //! come back by time. A [`TaskManager`] fills the lanes in bounded chunks: from a spec's
-//! [`Expansion`] and from the tasks open in the ledger.
+//! [`Expansion`], from the [`Slices`] below its heads, from the tasks open in the ledger.
 //!
 //! **Invariant**: pure and deterministic. `now` is an argument; nothing is sent, stored or logged;
 //! memory does not grow with the number of combinations.
@@ -10,14 +10,18 @@
 mod queue;
 
 mod expansion;
+mod slices;
 mod window;
 
+mod feed;
 mod progress;
 
 mod manager;
 
 pub use expansion::{Dimension, Expansion, ExpansionError, Values};
-pub use manager::{Feed, TaskManager};
+pub use feed::{CombinationNames, Feed, Roots};
+pub use manager::{TaskManager, Unsent, Why};
 pub use progress::Progress;
 pub use queue::{LaneId, Queued, TaskQueue};
-pub use window::{Windows, parse_instant};
+pub use slices::{Part, Rules, SliceNames, Slices};
+pub use window::{Cut, Windows, parse_instant};

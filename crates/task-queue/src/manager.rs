@@ -1,30 +1,24 @@
 //! The manager: keeps the lanes of a queue filled, in bounded chunks, from the specs' expansions
 //! and from the tasks open in the ledger; takes follow-ups; knows what has been handed out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod reading;
+mod source;
 
-use entities::{Bindings, Landing, Moment, Page, SpecIndex, SpecProgress, Task, TaskId};
-use serde_json::Value;
+#[cfg(test)]
+mod tests;
 
-use crate::{Expansion, LaneId, Progress, Queued, TaskQueue};
+use std::collections::BTreeMap;
+
+use entities::{Bindings, Failure, Moment, Page, Settled, Slice, Task, TaskId};
+
+use crate::slices::edges_of_parts;
+use crate::{Feed, LaneId, Queued, TaskQueue};
+use source::{Head, Place, Rows, Source};
 
 /// A lane is filled up to this many ready tasks, and again when half of them are gone.
 const CHUNK: usize = 128;
-
-/// Where the tasks of one lane come from.
-#[derive(Debug)]
-pub struct Feed {
-    /// The spec.
-    pub spec: SpecIndex,
-    /// Its combinations; none for a spec whose tasks are children of records.
-    pub expansion: Option<Expansion>,
-    /// How far it is.
-    pub progress: SpecProgress,
-    /// The parent's `foreach` name and key, for the names of the cursor's combinations.
-    pub parent: Option<(String, Vec<String>)>,
-    /// It has a cursor.
-    pub incremental: bool,
-}
+/// So many combinations are begun in one go, since those that need no request fill no lane.
+const LOOKS: usize = 1024;
 
 /// Fills the lanes.
 #[derive(Debug)]
@@ -33,54 +27,46 @@ pub struct TaskManager {
     /// A handful, asked several times for every request: a tree is cheaper than a hash.
     sources: BTreeMap<LaneId, Source>,
     next_task: TaskId,
+    unsent: Vec<Unsent>,
 }
 
+/// A task that ends without a request.
 #[derive(Debug)]
-struct Source {
-    feed: Feed,
-    /// The next combination to look at.
-    next: u64,
-    /// Combinations that are done (their Landing has been handed to the store).
-    done: Progress,
-    /// Combinations that were done or open in the ledger at the start: not to be expanded again.
-    skip: HashSet<u64>,
-    cursors: HashMap<String, Value>,
-    /// Tasks open in the ledger and not loaded yet.
-    unloaded: u64,
-    /// Ledger tasks up to this id have been loaded.
-    loaded_up_to: TaskId,
-    loading: bool,
-    /// Follow-ups that are in memory: they are open in the ledger too and must not be loaded again.
-    ours: HashSet<TaskId>,
+pub struct Unsent {
+    /// Its lane.
+    pub lane: LaneId,
+    /// The task.
+    pub task: Task,
+    /// Why nothing is sent.
+    pub why: Why,
+}
+
+/// Why nothing is sent for a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    /// There is nothing below the head: the product is empty.
+    Empty,
+    /// What an earlier run owed for its combination failed again, and it would append twice.
+    SitsOut,
+    /// What it is repeated over cannot be evaluated.
+    Failed(Failure),
 }
 
 impl TaskManager {
     /// A manager that gives out task ids from `first` on.
     pub fn new(first: TaskId) -> Self {
-        TaskManager { queue: TaskQueue::default(), sources: BTreeMap::new(), next_task: first }
+        TaskManager {
+            queue: TaskQueue::default(),
+            sources: BTreeMap::new(),
+            next_task: first,
+            unsent: Vec::new(),
+        }
     }
 
-    /// Opens the lane of a spec.
-    pub fn open(&mut self, mut feed: Feed) -> LaneId {
+    /// Opens the lane of a spec. Tasks that are open in the ledger now go before all others.
+    pub fn open(&mut self, feed: Feed) -> LaneId {
         let lane = self.queue.open_lane();
-        let done = Progress::new(feed.progress.watermark, &feed.progress.beyond);
-        // Taken: these may be long, and are not needed twice for the length of a run.
-        let skip = std::mem::take(&mut feed.progress.beyond).into_iter().collect();
-        let cursors = std::mem::take(&mut feed.progress.cursors).into_iter().collect();
-        self.sources.insert(
-            lane,
-            Source {
-                next: feed.progress.watermark,
-                done,
-                skip,
-                cursors,
-                unloaded: feed.progress.open,
-                loaded_up_to: TaskId(0),
-                loading: false,
-                ours: HashSet::new(),
-                feed,
-            },
-        );
+        self.sources.insert(lane, Source::new(feed, self.next_task));
         lane
     }
 
@@ -88,6 +74,16 @@ impl TaskManager {
     pub fn close(&mut self, lane: LaneId) {
         self.queue.close_lane(lane);
         self.sources.remove(&lane);
+        self.unsent.retain(|unsent| unsent.lane != lane);
+    }
+
+    /// Nothing new is begun in the lane; only what has been taken from it may come back. For runs that
+    /// send so many requests and no more.
+    pub fn seal(&mut self, lane: LaneId) {
+        if let Some(source) = self.sources.get_mut(&lane) {
+            source.sealed = true;
+            self.queue.clear_ready(lane);
+        }
     }
 
     /// Makes sure that ids are given out from `first` on.
@@ -111,63 +107,32 @@ impl TaskManager {
         Some((lane, queued))
     }
 
-    /// Fills a lane from its expansion. Cheap when there is nothing to do.
-    pub fn expand(&mut self, lane: LaneId, now: Moment) {
-        let Some(source) = self.sources.get_mut(&lane) else { return };
-        let Some(expansion) = &source.feed.expansion else { return };
-        while self.queue.ready(lane) < CHUNK && source.next < expansion.count() {
-            let combination = source.next;
-            source.next += 1;
-            if source.skip.remove(&combination) {
-                continue;
+    /// Takes the tasks that end without a request.
+    pub fn take_unsent(&mut self) -> Vec<Unsent> {
+        std::mem::take(&mut self.unsent)
+    }
+
+    /// Fills a lane from its expansion if it runs low. True if there is more to be looked at.
+    pub fn fill(&mut self, lane: LaneId, now: Moment) -> bool {
+        self.queue.ready(lane) < CHUNK / 2 && self.expand(lane, now)
+    }
+
+    /// Fills a lane from its expansion. True if it has looked at as much as it does in one go and the
+    /// lane is not full yet.
+    pub fn expand(&mut self, lane: LaneId, now: Moment) -> bool {
+        // What an earlier run owes, and what this one had begun, goes first.
+        for _ in 0..LOOKS {
+            let Some(source) = self.sources.get_mut(&lane) else { return false };
+            if source.sealed || source.unloaded > 0 || self.queue.ready(lane) >= CHUNK {
+                return false;
             }
-            let bindings = expansion.bindings(combination);
-            let id = self.next_task;
+            let Some((combination, bindings)) = source.next_combination() else { return false };
             self.next_task.0 += 1;
-            let task = Task {
-                id,
-                spec: source.feed.spec,
-                chain: id,
-                combination: Some(combination),
-                cursor: source.cursor(&bindings),
-                bindings,
-                page: Page::first(),
-                slice: None,
-            };
-            self.queue.push_back(lane, Queued::new(task, now));
+            let task = source.root(TaskId(self.next_task.0 - 1), combination, bindings);
+            let head = source.begin(task);
+            self.start(lane, head, now);
         }
-    }
-
-    /// What to load from the ledger for a lane: tasks with ids above the first, at most the second
-    /// many. None while nothing is open there, a load is under way, or the lane is full.
-    pub fn wants_load(&mut self, lane: LaneId) -> Option<(TaskId, usize)> {
-        let ready = self.queue.ready(lane);
-        let source = self.sources.get_mut(&lane)?;
-        if source.unloaded == 0 || source.loading || ready >= CHUNK / 2 {
-            return None;
-        }
-        source.loading = true;
-        // Our own follow-ups may be among them, and are passed over.
-        Some((source.loaded_up_to, CHUNK + source.ours.len()))
-    }
-
-    /// Takes tasks loaded from the ledger, ascending by id. Returns false if the ledger had none
-    /// although it should have: the account is wrong, and the run must not look complete.
-    #[must_use]
-    pub fn loaded(&mut self, lane: LaneId, tasks: Vec<Task>, now: Moment) -> bool {
-        let Some(source) = self.sources.get_mut(&lane) else { return true };
-        source.loading = false;
-        let any = !tasks.is_empty();
-        for mut task in tasks {
-            source.loaded_up_to = task.id;
-            if source.ours.contains(&task.id) {
-                continue;
-            }
-            source.unloaded = source.unloaded.saturating_sub(1);
-            task.cursor = source.cursor(&task.bindings);
-            self.queue.push_back(lane, Queued::new(task, now));
-        }
-        any || source.unloaded == 0
+        true
     }
 
     /// Makes the follow-up tasks of `task` and puts them at the front of its lane.
@@ -179,12 +144,70 @@ impl TaskManager {
                 Task { id, combination: None, page, ..task.clone() }
             })
             .collect();
-        if let Some(source) = self.sources.get_mut(&lane) {
-            source.ours.extend(tasks.iter().map(|task| task.id));
+        self.put_first(lane, &tasks, now);
+        tasks
+    }
+
+    /// Makes the tasks of the slices that the end of `task` opens, and puts them at the front of its
+    /// lane. None for all but the first pages of slices.
+    pub fn next_slices(&mut self, lane: LaneId, task: &Task, now: Moment) -> Result<Vec<Task>, Failure> {
+        let Some(source) = self.sources.get_mut(&lane) else { return Ok(Vec::new()) };
+        let opened = source.opened_by(task)?;
+        let mut tasks = Vec::with_capacity(opened.len());
+        for (slice, bindings) in opened {
+            let cursor = source.cursor(&bindings);
+            let id = self.next_task;
+            self.next_task.0 += 1;
+            tasks.push(Task {
+                id,
+                spec: task.spec,
+                chain: id,
+                combination: None,
+                bindings,
+                page: Page::first(),
+                slice: Some(slice),
+                cursor,
+            });
         }
-        for task in tasks.iter().rev() {
-            self.queue.push_front(lane, Queued::new(task.clone(), now));
+        // A slice may be of another combination than its head.
+        let mut free = Vec::with_capacity(tasks.len());
+        for task in &tasks {
+            match source.place(task.clone()) {
+                Place::Lane(task) => free.push(task),
+                Place::Held => {}
+                Place::SitsOut(task) => self.unsent.push(Unsent { lane, task, why: Why::SitsOut }),
+            }
         }
+        source.ours.extend(tasks.iter().map(|task| task.id));
+        self.put_first(lane, &free, now);
+        Ok(tasks)
+    }
+
+    /// Makes the tasks that take the place of one whose answer was cut off, and puts them at the front
+    /// of its lane: first pages, each with a chain of its own.
+    pub fn split(&mut self, lane: LaneId, task: &Task, parts: Vec<Bindings>, now: Moment) -> Vec<Task> {
+        let windows = self.sources.get(&lane).and_then(|source| source.feed.rules.as_ref()?.windows());
+        let edges = task.slice.as_ref().map(|whole| edges_of_parts(whole, windows, &task.bindings, &parts));
+        let mut tasks = Vec::with_capacity(parts.len());
+        for (number, bindings) in parts.into_iter().enumerate() {
+            let slice = task.slice.as_ref().map(|whole| {
+                let (start, end) =
+                    edges.as_ref().and_then(|edges| edges.get(number).cloned()).unwrap_or_default();
+                Slice { start, end, half: true, ..whole.clone() }
+            });
+            let id = self.next_task;
+            self.next_task.0 += 1;
+            tasks.push(Task {
+                id,
+                chain: id,
+                combination: None,
+                bindings,
+                page: Page::first(),
+                slice,
+                ..task.clone()
+            });
+        }
+        self.put_first(lane, &tasks, now);
         tasks
     }
 
@@ -226,39 +249,82 @@ impl TaskManager {
         }
     }
 
+    /// Notes what became of what an earlier run owed for a combination: its own task goes on from where
+    /// the cursor is now, or sits this run out.
+    pub fn settled(&mut self, lane: LaneId, settled: &Settled, now: Moment) {
+        let Some(source) = self.sources.get_mut(&lane) else { return };
+        let tasks = source.settled(settled);
+        let enough = if source.one_is_enough() { tasks.len().saturating_sub(1) } else { 0 };
+        for (at, task) in tasks.into_iter().enumerate() {
+            match settled.sits_out {
+                true => self.unsent.push(Unsent { lane, task, why: Why::SitsOut }),
+                // The last of them has the record as it is now.
+                false if at < enough => self.unsent.push(Unsent { lane, task, why: Why::Empty }),
+                false => self.queue.push_front(lane, Queued::new(task, now)),
+            }
+        }
+    }
+
+    /// Nothing is left that tasks could be held back for. Where that would append twice they sit the run
+    /// out; else they go. True if there were any.
+    pub fn release(&mut self, lane: LaneId, now: Moment) -> bool {
+        let Some(source) = self.sources.get_mut(&lane) else { return false };
+        let tasks = source.release();
+        let (any, appends) = (!tasks.is_empty(), source.feed.appends);
+        for task in tasks {
+            // A child would come to nothing for good: nothing drives it again.
+            match appends && task.combination.is_some() {
+                true => self.unsent.push(Unsent { lane, task, why: Why::SitsOut }),
+                false => self.queue.push_back(lane, Queued::new(task, now)),
+            }
+        }
+        any
+    }
+
     /// Whether a task is a follow-up that is in memory, or on its way to the store.
     pub fn is_ours(&self, lane: LaneId, task: TaskId) -> bool {
         self.sources.get(&lane).is_some_and(|source| source.ours.contains(&task))
     }
 
-    /// Whether the ledger has open tasks of the lane that have not been loaded.
-    pub fn awaits_ledger(&self, lane: LaneId) -> bool {
-        self.sources.get(&lane).is_some_and(|source| source.unloaded > 0)
+    /// Whether the lane is going to have more: from its expansion, from open tasks in the ledger, from
+    /// rows of the parent's table.
+    pub fn awaits_more(&self, lane: LaneId) -> bool {
+        let more = |source: &Source| {
+            source.unloaded > 0
+                || matches!(source.rows, Rows::Open | Rows::Loading)
+                || source.next < source.combinations()
+        };
+        self.sources.get(&lane).is_some_and(|source| !source.sealed && more(source))
     }
 
     /// The name of the combination a task's cursor belongs to, for specs that have one.
     pub fn cursor_of(&self, lane: LaneId, task: &Task) -> Option<String> {
         let source = self.sources.get(&lane)?;
-        source.feed.incremental.then(|| source.combination(&task.bindings))
+        source.feed.cursors.as_ref().map(|_| source.combination(&task.bindings))
     }
 
-    /// Whether the lane has nothing left: not in memory, not in its expansion, not in the ledger.
+    /// Whether the lane has nothing left but what is held back: not in memory, not in its expansion,
+    /// not in the ledger.
     pub fn is_exhausted(&self, lane: LaneId) -> bool {
         let Some(source) = self.sources.get(&lane) else { return true };
         self.queue.len(lane) == 0
-            && source.unloaded == 0
-            && source.feed.expansion.as_ref().is_none_or(|expansion| source.next >= expansion.count())
+            && (source.sealed
+                || source.unloaded == 0
+                    && source.rows == Rows::Finished
+                    && source.next >= source.combinations())
+            && !self.unsent.iter().any(|unsent| unsent.lane == lane)
     }
 
     /// Requests of a lane still to be handed out, as far as they are known.
     pub fn remaining(&self, lane: LaneId) -> u64 {
         let Some(source) = self.sources.get(&lane) else { return 0 };
-        let unexpanded = source
-            .feed
-            .expansion
-            .as_ref()
-            .map_or(0, |expansion| expansion.count().saturating_sub(source.next));
-        self.queue.len(lane) as u64 + source.unloaded + unexpanded.saturating_sub(source.skip.len() as u64)
+        let queued = self.queue.len(lane) as u64;
+        if source.sealed {
+            return queued;
+        }
+        let unexpanded = source.combinations().saturating_sub(source.next);
+        let skipped = unexpanded.min(source.skip.len() as u64);
+        queued + source.unloaded + source.held() + source.ahead + (unexpanded - skipped)
     }
 
     /// Whether the lane has a task ready.
@@ -273,118 +339,35 @@ impl TaskManager {
             None => self.queue.next_due(),
         }
     }
-}
 
-impl Source {
-    fn cursor(&self, bindings: &Bindings) -> Option<Value> {
-        if self.cursors.is_empty() {
-            return None;
-        }
-        self.cursors.get(&self.combination(bindings)).cloned()
-    }
-
-    fn combination(&self, bindings: &Bindings) -> String {
-        let parent = self.feed.parent.as_ref().map(|(name, key)| (name.as_str(), key.as_slice()));
-        Landing::combination_of(bindings, parent)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Dimension, Values};
-
-    fn feed(count: i64, watermark: u64, beyond: Vec<u64>, open: u64) -> Feed {
-        let values = Values::Range { from: 0, to: count - 1, step: 1 };
-        Feed {
-            spec: SpecIndex(0),
-            expansion: Some(Expansion::new(vec![Dimension { name: "n".to_owned(), values }]).unwrap()),
-            progress: SpecProgress {
-                spec: SpecIndex(0),
-                ended: false,
-                watermark,
-                beyond,
-                open,
-                done: 0,
-                failed: 0,
-                skipped: 0,
-                records: 0,
-                held_back: Vec::new(),
-                cursors: Vec::new(),
+    /// Brings a task at the beginning of a chain to where it belongs.
+    fn start(&mut self, lane: LaneId, head: Head, now: Moment) {
+        let Some(source) = self.sources.get_mut(&lane) else { return };
+        let (task, why) = match head {
+            Head::Ready(task) => match source.place(task) {
+                Place::Lane(task) => return self.queue.push_back(lane, Queued::new(task, now)),
+                Place::Held => return,
+                Place::SitsOut(task) => (task, Why::SitsOut),
             },
-            parent: None,
-            incremental: false,
+            // A combination has no row, and needs none: it would come to nothing again.
+            Head::Empty(Task { combination: Some(combination), .. }) => {
+                return source.done.insert(combination);
+            }
+            Head::Empty(task) => (task, Why::Empty),
+            Head::Failed(task, failure) => (task, Why::Failed(failure)),
+        };
+        self.unsent.push(Unsent { lane, task, why });
+    }
+
+    /// Puts follow-ups at the front of their lane, in their order.
+    fn put_first(&mut self, lane: LaneId, tasks: &[Task], now: Moment) {
+        let Some(source) = self.sources.get_mut(&lane) else { return };
+        source.ours.extend(tasks.iter().map(|task| task.id));
+        if source.sealed {
+            return;
         }
-    }
-
-    fn all(manager: &mut TaskManager) -> Vec<Option<u64>> {
-        std::iter::from_fn(|| manager.take(Moment(0), |_| true)).map(|(_, q)| q.task.combination).collect()
-    }
-
-    #[test]
-    fn ten_million_combinations_cost_a_chunk() {
-        let mut manager = TaskManager::new(TaskId(1));
-        let lane = manager.open(feed(10_000_000, 0, vec![], 0));
-        manager.expand(lane, Moment(0));
-        assert_eq!(manager.queue.len(lane), CHUNK);
-        assert_eq!(manager.remaining(lane), 10_000_000);
-        for _ in 0..1_000 {
-            let (_, queued) = manager.take(Moment(0), |_| true).unwrap();
-            manager.landed(lane, &queued.task);
+        for task in tasks.iter().rev() {
+            self.queue.push_front(lane, Queued::new(task.clone(), now));
         }
-        assert!(manager.queue.len(lane) <= CHUNK);
-        assert_eq!(manager.remaining(lane), 10_000_000 - 1_000);
-    }
-
-    #[test]
-    fn a_resumed_expansion_leaves_out_what_is_done() {
-        let mut manager = TaskManager::new(TaskId(50));
-        let lane = manager.open(feed(10, 3, vec![4, 7], 0));
-        manager.expand(lane, Moment(0));
-        assert_eq!(manager.remaining(lane), 5);
-        assert_eq!(all(&mut manager), [3, 5, 6, 8, 9].map(Some));
-        assert!(manager.is_exhausted(lane));
-    }
-
-    #[test]
-    fn the_watermark_follows_the_slowest() {
-        let mut manager = TaskManager::new(TaskId(1));
-        let lane = manager.open(feed(4, 0, vec![], 0));
-        manager.expand(lane, Moment(0));
-        let tasks: Vec<Task> =
-            std::iter::from_fn(|| manager.take(Moment(0), |_| true)).map(|(_, q)| q.task).collect();
-        assert_eq!(manager.landed(lane, &tasks[1]), Some(0));
-        assert_eq!(manager.landed(lane, &tasks[0]), Some(2));
-        assert_eq!(manager.landed(lane, &tasks[3]), Some(2));
-        assert_eq!(manager.landed(lane, &tasks[2]), Some(4));
-    }
-
-    #[test]
-    fn follow_ups_go_first_and_are_not_loaded_again() {
-        let mut manager = TaskManager::new(TaskId(1));
-        let lane = manager.open(feed(2, 0, vec![], 0));
-        manager.expand(lane, Moment(0));
-        let (_, first) = manager.take(Moment(0), |_| true).unwrap();
-        let next = manager.follow_up(lane, &first.task, vec![Page { number: 2, ..Page::first() }], Moment(0));
-        assert_eq!(next[0].chain, first.task.id);
-        // A child appears in the ledger beside our own follow-up.
-        manager.opened(lane, 1);
-        let (after, _) = manager.wants_load(lane).unwrap();
-        assert!(manager.wants_load(lane).is_none(), "one load at a time");
-        assert_eq!(after, TaskId(0));
-        let child = Task { id: TaskId(99), chain: TaskId(99), ..first.task.clone() };
-        assert!(manager.loaded(lane, vec![next[0].clone(), child], Moment(0)));
-        let got: Vec<i64> =
-            std::iter::from_fn(|| manager.take(Moment(0), |_| true)).map(|(_, q)| q.task.id.0).collect();
-        assert_eq!(got, [next[0].id.0, 2, 99]);
-        assert!(manager.is_exhausted(lane));
-    }
-
-    #[test]
-    fn a_ledger_that_lacks_what_it_promised_is_noticed() {
-        let mut manager = TaskManager::new(TaskId(1));
-        let lane = manager.open(feed(0, 0, vec![], 1));
-        assert!(manager.wants_load(lane).is_some());
-        assert!(!manager.loaded(lane, vec![], Moment(0)));
     }
 }

@@ -34,18 +34,24 @@ impl Progress {
 
     /// Adds `index`.
     pub fn insert(&mut self, index: u64) {
-        if self.contains(index) {
+        self.insert_run(index, index.saturating_add(1));
+    }
+
+    /// Adds every number from `start` to below `end`.
+    pub fn insert_run(&mut self, mut start: u64, mut end: u64) {
+        if start >= end {
             return;
         }
-        let before = self.islands.range(..index).next_back().map(|(start, end)| (*start, *end));
-        let start = match before {
-            Some((start, end)) if end == index => start,
-            _ => index,
-        };
-        let end = self.islands.remove(&(index + 1)).unwrap_or(index + 1);
+        // What touches it becomes one with it.
+        while let Some((first, last)) = self.islands.range(..=end).next_back().map(|(a, b)| (*a, *b))
+            && last >= start
+        {
+            self.islands.remove(&first);
+            start = start.min(first);
+            end = end.max(last);
+        }
         if start <= self.watermark {
-            self.watermark = end;
-            self.islands.remove(&start);
+            self.watermark = self.watermark.max(end);
         } else {
             self.islands.insert(start, end);
         }
@@ -62,19 +68,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set_with_a_true_watermark(first in 0u64..5, indices in prop::collection::vec(0u64..40, 0..60)) {
+        fn it_is_a_set_with_a_true_watermark(
+            first in 0u64..5,
+            runs in prop::collection::vec((0u64..40, prop_oneof![3 => Just(1u64), 1 => 0u64..6]), 0..60),
+        ) {
             let mut progress = Progress::new(first, &[]);
             let mut model: BTreeSet<u64> = (0..first).collect();
-            for index in indices {
-                progress.insert(index);
-                model.insert(index);
+            for (index, length) in runs {
+                match length {
+                    1 => progress.insert(index),
+                    _ => progress.insert_run(index, index + length),
+                }
+                model.extend(index..index + length);
                 let watermark = (0..).find(|n| !model.contains(n)).unwrap();
                 prop_assert_eq!(progress.watermark(), watermark);
-                for n in 0..45 {
+                for n in 0..50 {
                     prop_assert_eq!(progress.contains(n), model.contains(&n));
                 }
                 for (start, end) in &progress.islands {
                     prop_assert!(start < end && *start > progress.watermark);
+                    prop_assert!(!progress.islands.contains_key(end), "they never touch");
                 }
             }
         }

@@ -124,6 +124,13 @@ impl TaskQueue {
         None
     }
 
+    /// Drops the ready tasks of a lane.
+    pub fn clear_ready(&mut self, lane: LaneId) {
+        if let Some(lane) = self.lane_mut(lane) {
+            lane.ready.clear();
+        }
+    }
+
     /// Tasks of a lane, ready and delayed.
     pub fn len(&self, lane: LaneId) -> usize {
         self.lane(lane).map_or(0, |lane| lane.ready.len() + lane.delayed.len())

@@ -62,6 +62,12 @@ impl Core {
         run.requests += 1;
         let Some(state) = run.specs.iter_mut().find(|state| state.spec == spec) else { return false };
         state.in_flight += 1;
+        if let Some(most) = run.requests_per_task {
+            state.begun.insert(queued.task.id);
+            if state.begun.len() as u64 >= most {
+                self.manager.seal(lane);
+            }
+        }
         self.budgets.take(state.budget, now);
         let flight = Flight { lane, spec, endpoint, budget: state.budget, waited_ms: queued.waited_ms };
         run.flights.insert(queued.task.id, flight);
@@ -86,7 +92,7 @@ impl Core {
         }
         let mut earliest: Option<Moment> = None;
         for state in run.specs.iter().filter(|state| !state.ended) {
-            if !manager.has_ready(state.lane) && manager.awaits_ledger(state.lane) {
+            if !manager.has_ready(state.lane) && manager.awaits_more(state.lane) {
                 return None;
             }
             let due = manager.next_due(Some(state.lane));

@@ -16,34 +16,51 @@ impl Core {
     pub(super) fn end_what_has_ended(&mut self, now: Moment) {
         let slots: Vec<PlanSlot> = self.runs.keys().copied().collect();
         for slot in slots {
-            self.end_specs(slot);
+            self.end_specs(slot, now);
             self.end_run_if_due(slot, now);
         }
     }
 
-    fn end_specs(&mut self, slot: PlanSlot) {
-        let Some(run) = self.runs.get_mut(&slot) else { return };
-        if !run.dirty || run.ending.is_some() || run.state == PlanState::Broken {
+    fn end_specs(&mut self, slot: PlanSlot, now: Moment) {
+        let Core { runs, manager, wake, .. } = self;
+        let Some(run) = runs.get_mut(&slot) else { return };
+        // What a cancelled run has aborted or dropped is nowhere, and not done.
+        let is_over = matches!(run.state, PlanState::Broken | PlanState::Interrupted);
+        if !run.dirty || run.ending.is_some() || is_over {
             return;
         }
         run.dirty = false;
-        let mut ending = Vec::new();
+        let (mut ending, mut released) = (Vec::new(), false);
         for state in &run.specs {
             let parent_ended =
                 state.parent.and_then(|parent| run.spec_state(parent)).is_none_or(|parent| parent.ended);
             let idle = state.in_flight == 0 && state.uncommitted == 0;
-            if !state.ending && parent_ended && idle && self.manager.is_exhausted(state.lane) {
+            if state.ending || !idle || !manager.is_exhausted(state.lane) {
+                continue;
+            }
+            // The store would have said if what they wait for were settled; nothing of it is left.
+            if manager.release(state.lane, now) {
+                released = true;
+            } else if parent_ended {
                 ending.push(state.spec);
             }
+        }
+        if released {
+            run.dirty = true;
+            *wake = Some(now);
         }
         let (store, id) = (run.store, run.context.run);
         for spec in ending {
             let Some(run) = self.runs.get_mut(&slot) else { return };
             let failed = run.failed_up_from(spec);
+            let driven = run.context.plan.children_of(spec).len();
             if let Some(state) = run.spec_mut(spec) {
                 state.ending = true;
             }
-            self.write(store, Entry::EndSpec { run: id, spec, failed }, Pending::EndSpec { slot, spec });
+            // For what is left of its children's batches.
+            let first_child = self.manager.set_aside(driven);
+            let entry = Entry::EndSpec { run: id, spec, failed, first_child };
+            self.write(store, entry, Pending::EndSpec { slot, spec });
         }
     }
 
@@ -60,6 +77,9 @@ impl Core {
             failed: state.failed,
             records: state.records,
         }));
+        for child in run.specs.iter().filter(|child| child.reads_rows && child.parent == Some(spec)) {
+            self.manager.open_rows(child.lane);
+        }
     }
 
     fn end_run_if_due(&mut self, slot: PlanSlot, now: Moment) {
@@ -201,6 +221,7 @@ impl Core {
                 failed: state.failed,
                 skipped: state.skipped,
                 records: state.records,
+                replaced: state.replaced,
             };
             tasks.insert(spec.name.clone(), report);
             let endpoint = &plan.endpoints[spec.endpoint.0 as usize].name;

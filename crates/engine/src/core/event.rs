@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
-    Committed, EngineEvent, Entry, Job, Limit, Moment, Position, RunId, RunReport, SpecIndex, Task, TaskId,
+    Bindings, Committed, EngineEvent, Entry, Failure, Job, Limit, Moment, Position, RunId, RunReport,
+    SpecIndex, Task, TaskId,
 };
 use supervisor::Done;
 
@@ -30,6 +31,8 @@ pub(crate) enum Event {
     Committed { store: StoreSlot, results: Vec<Committed> },
     /// Open tasks came from the ledger, and the positions their chains have asked for.
     Loaded { slot: PlanSlot, spec: SpecIndex, tasks: Vec<Task>, chains: Vec<(TaskId, Vec<Position>)> },
+    /// Rows of a parent's table were read, and what each binds its child to.
+    Rows { slot: PlanSlot, child: SpecIndex, rows: DrivenRows },
     /// A store cannot go on; nothing more of it will commit.
     Broken { store: StoreSlot, why: String },
     /// The budgets' file has answered.
@@ -45,6 +48,9 @@ pub(crate) enum Event {
     /// The run's report has been taken; its state may go.
     Forget { slot: PlanSlot },
 }
+
+/// Numbers of rows, and what each binds: nothing if the child's `where` leaves it out.
+pub(crate) type DrivenRows = Vec<(u64, Result<Option<Bindings>, Failure>)>;
 
 /// Tokens from the budgets' file.
 pub(crate) struct LeaseGranted {
@@ -73,6 +79,16 @@ pub(crate) enum Action {
         after: TaskId,
         limit: usize,
         chains: bool,
+    },
+    /// Read rows of a parent's table for a child that wants them all.
+    ReadRows {
+        store: StoreSlot,
+        slot: PlanSlot,
+        run: RunId,
+        parent: SpecIndex,
+        child: SpecIndex,
+        after: u64,
+        limit: usize,
     },
     /// Lease tokens.
     Lease { budget: usize, window: usize, key: String, limit: Limit, want: u32 },

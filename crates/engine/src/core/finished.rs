@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
-    EngineEvent, Entry, Execution, Failure, FailureClass, FailureKind, Job, Landed, Landing, Moment, Next,
-    Outcome, Page, PlanState, RecordBatch, Task, TaskId,
+    EngineEvent, Entry, Execution, Failure, FailureClass, FailureKind, Hop, Job, Landed, Landing, Moment,
+    Next, Outcome, Page, PlanState, RecordBatch, Task, TaskId,
 };
 use supervisor::Done;
 use task_queue::Queued;
@@ -38,7 +38,7 @@ impl Core {
                 self.budgets.contented(flight.budget);
                 self.landed(slot, &flight, job.task, exchange, *landed, now);
             }
-            Outcome::Failed(failure) => self.failed(slot, &flight, job.task, exchange, failure),
+            Outcome::Failed(failure) => self.failed(slot, &flight, job.task, exchange, failure, now),
             Outcome::Retry { failure, after } => {
                 self.retry(slot, &flight, job, exchange, failure, after, now)
             }
@@ -68,14 +68,17 @@ impl Core {
         landed: Landed,
         now: Moment,
     ) {
+        let Some(mut next) = self.next_slices(slot, flight, &task, now) else { return };
         let (pages, broken) = match landed.next {
             Next::End => (Vec::new(), None),
             Next::Pages(pages) => self.guard(slot, flight, &task, pages),
             Next::Broken(page, failure) => (Vec::new(), Some((page, failure))),
-            // TODO(engine helper)
-            Next::Split(_) => (Vec::new(), None),
+            Next::Split(parts) => {
+                next.extend(self.manager.split(flight.lane, &task, parts, now));
+                (Vec::new(), None)
+            }
         };
-        let mut next = self.manager.follow_up(flight.lane, &task, pages, now);
+        next.extend(self.manager.follow_up(flight.lane, &task, pages, now));
         let broken =
             broken.map(|(page, failure)| (self.manager.stillborn(flight.lane, &task, page), failure));
         next.extend(broken.as_ref().map(|(task, _)| task.clone()));
@@ -89,7 +92,7 @@ impl Core {
         self.write_landing(slot, flight, landing);
         if let Some((task, failure)) = broken {
             let never_sent = Exchange { status: None, bytes: 0, attempt: 0, ..exchange };
-            self.failed(slot, flight, task, never_sent, failure);
+            self.failed(slot, flight, task, never_sent, failure, now);
         }
     }
 
@@ -125,11 +128,21 @@ impl Core {
     }
 
     /// The task has failed for good; its chain ends here.
-    fn failed(&mut self, slot: PlanSlot, flight: &Flight, task: Task, exchange: Exchange, failure: Failure) {
+    pub(super) fn failed(
+        &mut self,
+        slot: PlanSlot,
+        flight: &Flight,
+        task: Task,
+        exchange: Exchange,
+        failure: Failure,
+        now: Moment,
+    ) {
+        let Some(next) = self.next_slices(slot, flight, &task, now) else { return };
         let Some(run) = self.runs.get(&slot) else { return };
         let event = run.failed_event(flight.spec, failure.clone());
         self.actions.push(Action::Emit(event));
-        let landing = self.landing(slot, flight, task, exchange, Err(failure));
+        let mut landing = self.landing(slot, flight, task, exchange, Err(failure));
+        landing.next = next;
         self.write_landing(slot, flight, landing);
     }
 
@@ -155,7 +168,7 @@ impl Core {
             if policy.attempts > 1 {
                 failure.message = format!("{} ({} attempts)", failure.message, job.attempt);
             }
-            return self.failed(slot, flight, job.task, exchange, failure);
+            return self.failed(slot, flight, job.task, exchange, failure, now);
         }
         let step = policy.backoff.step(job.attempt, jitter(job.task.id, job.attempt));
         let after = after.map_or(step, |after| after.max(step));
@@ -169,7 +182,7 @@ impl Core {
         let queued = Queued {
             task: job.task,
             attempt: job.attempt + 1,
-            hop: None,
+            hop: job.hop.and_then(anew),
             waited_ms: flight.waited_ms,
             since: now,
         };
@@ -194,7 +207,7 @@ impl Core {
         if refusal.in_a_row > MOST_REFUSALS {
             failure.message =
                 format!("{} ({MOST_REFUSALS} waits in a row without a good answer)", failure.message);
-            return self.failed(slot, flight, job.task, exchange, failure);
+            return self.failed(slot, flight, job.task, exchange, failure, now);
         }
         if refusal.new {
             self.actions.push(Action::Emit(EngineEvent::Waiting {
@@ -214,7 +227,7 @@ impl Core {
         self.manager.put_back(flight.lane, queued, None);
     }
 
-    fn landing(
+    pub(super) fn landing(
         &mut self,
         slot: PlanSlot,
         flight: &Flight,
@@ -242,12 +255,13 @@ impl Core {
         })
     }
 
-    fn write_landing(&mut self, slot: PlanSlot, flight: &Flight, landing: Box<Landing>) {
+    pub(super) fn write_landing(&mut self, slot: PlanSlot, flight: &Flight, landing: Box<Landing>) {
         let Some(run) = self.runs.get_mut(&slot) else { return };
         let store = run.store;
         let Some(state) = run.spec_mut(flight.spec) else { return };
         state.uncommitted += 1;
-        if landing.next.is_empty() {
+        state.replaced += landing.result.as_ref().map_or(0, |records| records.replaced);
+        if !landing.next.iter().any(|next| next.chain == landing.task.chain) {
             state.asked.remove(&landing.task.chain);
         }
         let pending = Pending::Land {
@@ -265,12 +279,21 @@ impl Core {
 
 /// What is known about the exchange of a task.
 #[derive(Clone, Copy)]
-struct Exchange {
-    attempt: u32,
-    sent: Moment,
-    finished: Moment,
-    status: Option<u16>,
-    bytes: u64,
+pub(super) struct Exchange {
+    pub(super) attempt: u32,
+    pub(super) sent: Moment,
+    pub(super) finished: Moment,
+    pub(super) status: Option<u16>,
+    pub(super) bytes: u64,
+}
+
+/// What of a hop a new attempt begins with: redirects are asked for anew, but how often the API refused
+/// the task's token stays true.
+fn anew(hop: Hop) -> Option<Hop> {
+    match hop {
+        Hop::Redirect { renewed: 0, .. } => None,
+        Hop::Redirect { renewed: count, .. } | Hop::Renewed { count } => Some(Hop::Renewed { count }),
+    }
 }
 
 /// Spreads retries: a number in 0..1 that depends on the task and the attempt only.

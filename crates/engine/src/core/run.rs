@@ -20,6 +20,8 @@ pub(crate) struct StartedRun {
     pub(crate) next_task: TaskId,
     /// The longest wait a limit may ask for.
     pub(crate) wait: Duration,
+    /// Each spec sends so many requests and no more.
+    pub(crate) requests_per_task: Option<u64>,
     pub(crate) specs: Vec<StartedSpec>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) struct PlanRun {
     pub(crate) endpoints: Vec<u32>,
     pub(crate) flights: HashMap<TaskId, Flight>,
     pub(crate) wait: Duration,
+    pub(crate) requests_per_task: Option<u64>,
     pub(crate) started: Moment,
     pub(crate) requests: u64,
     pub(crate) bytes: u64,
@@ -72,6 +75,8 @@ pub(crate) struct SpecState {
     pub(crate) done: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
+    /// Characters replaced since the run was last started.
+    pub(crate) replaced: u64,
     pub(crate) records: u64,
     /// `EndSpec` has been written.
     pub(crate) ending: bool,
@@ -81,6 +86,10 @@ pub(crate) struct SpecState {
     pub(crate) guards_chains: bool,
     /// What the chains under way have asked for, hashed.
     pub(crate) asked: HashMap<TaskId, HashSet<u64>>,
+    /// It is repeated over all rows of its parent's table.
+    pub(crate) reads_rows: bool,
+    /// The tasks it has begun, where their number is bounded.
+    pub(crate) begun: HashSet<TaskId>,
 }
 
 impl SpecState {
@@ -100,11 +109,14 @@ impl SpecState {
             done: progress.done,
             failed: progress.failed,
             skipped: progress.skipped,
+            replaced: 0,
             records: progress.records,
             ending: progress.ended,
             ended: progress.ended,
             guards_chains,
             asked: HashMap::new(),
+            reads_rows: false,
+            begun: HashSet::new(),
         }
     }
 }
@@ -128,6 +140,7 @@ impl PlanRun {
             endpoints: vec![0; started.context.plan.endpoints.len()],
             flights: HashMap::new(),
             wait: started.wait,
+            requests_per_task: started.requests_per_task,
             started: now,
             requests: 0,
             bytes: 0,

@@ -13,11 +13,15 @@ use serde_json::json;
 use supervisor::Done;
 
 use super::{Action, Core, Event, LeaseGranted, MOST_LANDINGS, PlanSlot, StartedRun, StoreSlot};
-use crate::prepare::start_spec;
+use crate::foreach::Shared;
+use crate::prepare::{Beginning, start_spec};
 
 mod endings;
+mod incremental;
+mod life;
 mod limits;
 mod requests;
+mod slices;
 
 const SLOT: PlanSlot = PlanSlot(1);
 const STORE: StoreSlot = StoreSlot(2);
@@ -49,6 +53,8 @@ struct World {
     events: Vec<EngineEvent>,
     report: Option<RunReport>,
     loads: Vec<SpecIndex>,
+    /// Children that want rows of their parents' tables, and the numbers they want them from.
+    reads: Vec<(SpecIndex, u64)>,
     /// Closures to be remembered beyond the process.
     closures: Vec<Moment>,
     plan: Arc<SyncPlan>,
@@ -75,6 +81,7 @@ impl World {
             events: Vec::new(),
             report: None,
             loads: Vec::new(),
+            reads: Vec::new(),
             closures: Vec::new(),
             plan: Arc::clone(&plan),
         };
@@ -109,6 +116,7 @@ impl World {
                     Action::Write { entry, .. } => self.entries.push_back(entry),
                     Action::Close { until, .. } => self.closures.push(until),
                     Action::Load { spec, .. } => self.loads.push(spec),
+                    Action::ReadRows { child, after, .. } => self.reads.push((child, after)),
                     Action::Lease { budget, window, want, .. } => {
                         let granted = LeaseGranted { tokens: want, held: Vec::new(), retry_at: None };
                         self.core.on_event(Event::Leased { budget, window, granted }, self.now);
@@ -201,6 +209,8 @@ fn started(
             failed: 0,
             skipped: 0,
             records: 0,
+            held_back: Vec::new(),
+            waiting: Vec::new(),
             cursors: Vec::new(),
         };
         progress(&mut fresh);
@@ -211,6 +221,7 @@ fn started(
         resumed: false,
         frozen: Frozen { now, vars: plan.vars.clone() },
         specs: specs.collect(),
+        first_task: TaskId(1),
         next_task: TaskId(1),
         changed: Vec::new(),
     };
@@ -221,9 +232,14 @@ fn started(
         now,
         vars: begun.frozen.vars,
     });
-    let specs =
-        begun.specs.into_iter().map(|p| start_spec(&context, p, &|c| c.to_owned()).unwrap()).collect();
-    StartedRun { context, store, next_task: begun.next_task, wait: Duration::from_secs(7200), specs }
+    let beginning = Beginning {
+        shared: Shared::new(&context.vars, now),
+        first_task: begun.first_task,
+        fingerprint: &|credential| credential.to_owned(),
+    };
+    let specs = begun.specs.into_iter().map(|p| start_spec(&context, p, &beginning).unwrap()).collect();
+    let wait = Duration::from_secs(7200);
+    StartedRun { context, store, next_task: begun.next_task, wait, requests_per_task: None, specs }
 }
 
 fn page(rows: usize, next: Next) -> Outcome {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use entities::{
     Begun, EngineEvent, Failure, FailureClass, FailureKind, Frozen, Mode, Moment, PlanName, PlanState,
-    PlanStatus, RunContext, RunId, RunReport, SpecIndex, StoreError, SyncPlan,
+    PlanStatus, RunContext, RunId, RunReport, SpecIndex, StoreError, SyncPlan, Vars,
 };
 
 use super::{AddedPlan, Command, DRAIN, Driver, NewPlan, OpenStore, Reply, Verb};
 use crate::core::{Event, PlanSlot, StartedRun, StoreSlot};
-use crate::prepare::{expand, select_specs, start_spec};
+use crate::foreach::{Repeats, Shared};
+use crate::prepare::{Beginning, select_specs, start_spec};
 use crate::writer::{Begin, FromStore, StoreThread, ToStore};
 use crate::{EngineError, EngineStatus};
 
@@ -29,6 +30,18 @@ fn no_second_copy(plan: &SyncPlan, specs: &[SpecIndex]) -> Result<(), Failure> {
     Err(Failure::new(FailureClass::Permanent, FailureKind::Rule, message)
         .help("give it a `key`, or name the tasks to refresh")
         .at(spec.at))
+}
+
+/// What a resumed run does not take over: variables are as they were when it began.
+fn frozen_otherwise(said: &Vars, frozen: &Vars) -> Option<String> {
+    let names: Vec<String> = said
+        .iter()
+        .filter(|(name, value)| frozen.get(*name) != Some(value))
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!("variables stay as they were when the run began: {} (--fresh begins anew)", names.join(", "))
+    })
 }
 
 impl Driver {
@@ -178,8 +191,10 @@ impl Driver {
             vars: plan.plan.vars.clone(),
         });
         let possible = if plan.options.full_refresh { no_second_copy(&plan.plan, &specs) } else { Ok(()) };
+        let shared = Shared::new(&trial.vars, now);
         let expanded = possible.and_then(|()| {
-            specs.iter().try_for_each(|spec| expand(&trial.plan, *spec, &trial.vars, now).map(drop))
+            let roots = |spec: &SpecIndex| Repeats::compile(&trial.plan, *spec, &shared)?.roots().map(drop);
+            specs.iter().try_for_each(roots)
         });
         let prepared = expanded.and_then(|()| self.config.factory.prepare(&trial));
         self.config.factory.forget(&trial);
@@ -195,6 +210,7 @@ impl Driver {
             specs,
             resume: plan.options.resume,
             full_refresh: plan.options.full_refresh,
+            work: plan.options.work,
             frozen: Frozen { now, vars: plan.plan.vars.clone() },
             now,
         };
@@ -222,6 +238,14 @@ impl Driver {
             FromStore::Committed(results) => self.core.on_event(Event::Committed { store, results }, now),
             FromStore::Loaded { slot, spec, tasks, chains } => {
                 self.core.on_event(Event::Loaded { slot, spec, tasks, chains }, now);
+            }
+            FromStore::Rows { slot, child, rows } => {
+                let Some(context) = self.plans.get(&slot).and_then(|plan| plan.context.clone()) else {
+                    return;
+                };
+                let drive = |row| self.config.factory.drive(&context, child, row);
+                let rows = rows.into_iter().map(|(number, row)| (number, drive(row))).collect();
+                self.core.on_event(Event::Rows { slot, child, rows }, now);
             }
             FromStore::Broken(error) => {
                 self.core.on_event(Event::Broken { store, why: error.to_string() }, now);
@@ -261,7 +285,10 @@ impl Driver {
         let Some(plan) = self.plans.get_mut(&slot) else { return };
         let Some(reply) = plan.starting.take() else { return };
         match started {
-            Ok((run, resumed, changed)) => {
+            Ok((run, resumed, mut changed)) => {
+                if resumed {
+                    changed.extend(frozen_otherwise(&plan.plan.vars, &run.context.vars));
+                }
                 plan.context = Some(Arc::clone(&run.context));
                 let event = EngineEvent::RunStarted {
                     plan: plan.plan.name.clone(),
@@ -294,10 +321,15 @@ impl Driver {
             // Kept in memory only, so any hash will do.
             None => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(credential.as_bytes())),
         };
+        let beginning = Beginning {
+            shared: Shared::new(&context.vars, context.now),
+            first_task: begun.first_task,
+            fingerprint: &fingerprint,
+        };
         let mut specs = begun
             .specs
             .into_iter()
-            .map(|progress| start_spec(&context, progress, &fingerprint))
+            .map(|progress| start_spec(&context, progress, &beginning))
             .collect::<Result<Vec<_>, _>>()
             .map_err(EngineError::Plan)?;
         if let Some(file) = &mut self.budgets {
@@ -311,7 +343,14 @@ impl Driver {
             }
         }
         self.config.factory.prepare(&context).map_err(EngineError::Plan)?;
-        Ok(StartedRun { context, store, next_task: begun.next_task, wait: plan.options.wait, specs })
+        Ok(StartedRun {
+            context,
+            store,
+            next_task: begun.next_task,
+            wait: plan.options.wait,
+            requests_per_task: plan.options.requests_per_task,
+            specs,
+        })
     }
 
     /// A run has ended: whoever waits hears of it.

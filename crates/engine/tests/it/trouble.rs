@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::EngineError;
 use entities::{
     BeginRequest, Begun, Committed, Entry, PlanState, Position, RunId, SpecIndex, Store, StoreError,
-    StoreOpener, StoreTarget, Task, TaskId,
+    StoreOpener, StoreTarget, Task, TaskId, Vars,
 };
 use store::Stores;
 use tokio::time::{sleep, timeout};
@@ -63,6 +63,16 @@ impl Store for HeldStore {
             }
         }
         self.store.commit(entries)
+    }
+
+    fn rows(
+        &mut self,
+        run: RunId,
+        spec: SpecIndex,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vars)>, StoreError> {
+        self.store.rows(run, spec, after, limit)
     }
 
     fn open_tasks(

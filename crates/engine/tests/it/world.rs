@@ -58,7 +58,11 @@ foreach = {{ n = {{ from = 1, to = {count} }} }}
 mode = "append"
 "#
         );
-        plan::load("test.toml", &text, &NoLookup, &[]).map_err(|d| d.render(false)).unwrap().plan
+        self.load(&text)
+    }
+
+    pub(crate) fn load(&self, text: &str) -> SyncPlan {
+        plan::load("test.toml", text, &NoLookup, &[]).map_err(|d| d.render(false)).unwrap().plan
     }
 
     pub(crate) async fn add(&self, plan: SyncPlan) -> PlanName {
@@ -98,6 +102,8 @@ pub(crate) fn options() -> RunOptions {
         tasks: Vec::new(),
         resume: ResumeMode::Auto,
         full_refresh: false,
+        work: entities::Work::All,
+        requests_per_task: None,
         wait: Duration::from_secs(60),
     }
 }
@@ -119,6 +125,7 @@ pub(crate) fn engine_with(
         user_agent: "syncctl tests".to_owned(),
         clock: Arc::clone(&clock),
         extra_roots: None,
+        state_dir: Some(directory.join("state")),
     };
     SyncEngine::new(EngineConfig {
         workers,

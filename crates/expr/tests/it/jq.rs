@@ -204,7 +204,8 @@ fn what_explodes_is_stopped() {
         ("reduce range(60) as $i (1; [., .]) | tojson | length", "256 MiB"),
         ("reduce range(100000) as $i (1; [.])", "deeper"),
         ("reduce range(100) as $i (10; . * .)", "65,536 bits"),
-        ("range(1000000), range(1000000)", "1000000 outputs"),
+        ("range(.n * 400000)", "1000000 outputs"),
+        ("range(1000000), range(1000000)", "steps"),
         (
             "(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|(1,1,1,1) as $a|empty",
             "steps",

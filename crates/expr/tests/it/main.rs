@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bounds;
+mod functions;
 mod jq;
 mod properties;
 mod templates;

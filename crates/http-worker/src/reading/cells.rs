@@ -11,7 +11,8 @@ pub(super) fn value_of(batch: &RecordBatch, cell: Cell) -> Value {
         Cell::Null => Value::Null,
         Cell::Bool(value) => Value::Bool(value),
         Cell::Int(value) => Value::from(value),
-        Cell::Float(value) => Value::from(value),
+        // The standard library's digits, by which the reader has decided that a float keeps the number.
+        Cell::Float(value) => format!("{value:?}").parse().map_or(Value::Null, Value::Number),
         Cell::Text(span) => Value::String(batch.text_of(span).to_owned()),
         // Both were read from JSON: they parse.
         Cell::Number(span) | Cell::Json(span) => tree::parse(batch.text_of(span)).unwrap_or(Value::Null),

@@ -1,16 +1,18 @@
 //! The tasks that records drive: one for each record, for each spec repeated over this one.
 //!
 //! A child is bound to what it needs of its record and no more, since bindings are kept in the
-//! ledger: the fields its templates read, the parent's key, and the parent's own `foreach` names.
+//! ledger: the fields its templates read, the parent's key, and the parent's own `foreach` names. Its
+//! other names are the engine's to multiply, and batches the store's to fill: here a child is always
+//! bound to one record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use entities::{
     Auth, Bindings, Body, Child, Failure, FailureClass, FailureKind, JqText, KeyPlace, Over, Paginate,
-    PaginateBy, RecordBatch, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate,
+    PaginateBy, RecordBatch, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate, Vars, Which,
 };
-use expr::{CompiledValue, ExprError, Template};
+use expr::{CompiledValue, ExprError, JqScope, Template};
 use serde_json::{Map, Value};
 
 use super::cells::{record_of, value_of};
@@ -21,7 +23,7 @@ use super::view::View;
 pub(super) struct Offspring {
     spec: SpecIndex,
     filter: Option<Program>,
-    /// The name of the record in its `foreach`: the only one it has.
+    /// The name of the record in its `foreach`.
     name: String,
     needed: Needed,
 }
@@ -34,25 +36,34 @@ enum Needed {
 }
 
 impl Offspring {
-    /// The specs of `plan` that are repeated over the records of `parent`.
+    /// The specs of `plan` that the records of `parent` drive as they land.
     pub(super) fn compile(plan: &SyncPlan, parent: SpecIndex) -> Result<Vec<Offspring>, Failure> {
-        plan.children_of(parent).into_iter().map(|spec| Offspring::of(plan, parent, spec)).collect()
+        let names: Vec<&str> =
+            plan.spec(parent).foreach.iter().map(|foreach| foreach.name.as_str()).collect();
+        plan.children_of(parent)
+            .into_iter()
+            .filter(|child| plan.spec(*child).which() == Some(Which::Changed))
+            .filter_map(|child| Offspring::of(plan, child, &names).transpose())
+            .collect()
     }
 
-    fn of(plan: &SyncPlan, parent: SpecIndex, index: SpecIndex) -> Result<Offspring, Failure> {
-        let parents: Vec<&str> =
-            plan.spec(parent).foreach.iter().map(|foreach| foreach.name.as_str()).collect();
-        let spec = plan.spec(index);
-        let [foreach] = spec.foreach.as_slice() else {
-            return Err(not_alone(spec));
-        };
-        let Over::Records { filter, .. } = &foreach.over else {
-            return Err(not_alone(spec));
-        };
-        let filter = Program::compile_some("where", filter.as_ref(), &parents)?;
+    /// What the rows of its parent's table bind `spec` to, if it wants `all` of them. A row has fields
+    /// and no names of its parent's `foreach`.
+    pub(super) fn of_rows(plan: &SyncPlan, spec: SpecIndex) -> Result<Option<Offspring>, Failure> {
+        match plan.spec(spec).which() {
+            Some(Which::All) => Offspring::of(plan, spec, &[]),
+            _ => Ok(None),
+        }
+    }
+
+    /// `names`: what its `where` may use beside the record.
+    fn of(plan: &SyncPlan, index: SpecIndex, names: &[&str]) -> Result<Option<Offspring>, Failure> {
+        let Some(foreach) = plan.spec(index).records() else { return Ok(None) };
+        let Over::Records { task, filter, .. } = &foreach.over else { return Ok(None) };
+        let filter = Program::compile_some("where", filter.as_ref(), names)?;
         let name = foreach.name.clone();
-        let needed = needed(plan, index, &name, &plan.spec(parent).key)?;
-        Ok(Offspring { spec: index, filter, name, needed })
+        let needed = needed(plan, index, &name, &plan.spec(*task).key)?;
+        Ok(Some(Offspring { spec: index, filter, name, needed }))
     }
 
     /// Appends the children that the records drive.
@@ -82,24 +93,37 @@ impl Offspring {
             // A `foreach` name of the parent beats a field.
             record.extend(parent.iter().map(|(name, value)| (name.clone(), value.clone())));
             let row = u32::try_from(row).unwrap_or(u32::MAX);
-            let bindings = Map::from_iter([(self.name.clone(), Value::Object(record))]);
-            children.push(Child { spec: self.spec, row, bindings: Bindings(Arc::new(bindings)) });
+            children.push(Child { spec: self.spec, row, bindings: self.bindings(record) });
         }
         Ok(())
     }
-}
 
-/// The plan crate refuses it; a plan that comes from elsewhere must not run short.
-fn not_alone(spec: &TaskSpec) -> Failure {
-    let message = "the product of another task's records and other names is not built yet";
-    Failure::new(FailureClass::Permanent, FailureKind::Expression, message)
-        .help("keep the `task` name alone in this foreach")
-        .at(spec.at)
+    /// What a row of the parent's table binds the child to; none if its `where` leaves the row out.
+    pub(super) fn drive(&self, row: Map<String, Value>, vars: &Vars) -> Result<Option<Bindings>, Failure> {
+        let row = Value::Object(row);
+        if let Some(filter) = &self.filter {
+            let nothing = Map::new();
+            let scope = JqScope { status: None, headers: &nothing, vars, bindings: &nothing };
+            if !filter.holds_in(&row, &scope)? {
+                return Ok(None);
+            }
+        }
+        let Value::Object(mut record) = row else { return Ok(None) };
+        if let Needed::Fields(fields) = &self.needed {
+            record.retain(|name, _| fields.contains(name));
+        }
+        Ok(Some(self.bindings(record)))
+    }
+
+    fn bindings(&self, record: Map<String, Value>) -> Bindings {
+        Bindings(Arc::new(Map::from_iter([(self.name.clone(), Value::Object(record))])))
+    }
 }
 
 /// What the spec's templates and programs read of the binding `record`, and the parent's `key`.
 fn needed(plan: &SyncPlan, index: SpecIndex, record: &str, key: &[String]) -> Result<Needed, Failure> {
-    let mut read = Names::default();
+    let of_batch = plan.spec(index).batch().map(|_| record);
+    let mut read = Names { of_batch, ..Names::default() };
     read.spec(plan, index)?;
     let mut fields: BTreeSet<String> = key.iter().cloned().collect();
     for name in &read.templates {
@@ -132,6 +156,8 @@ fn mentions(program: &str, record: &str) -> bool {
 struct Names<'p> {
     templates: BTreeSet<String>,
     programs: Vec<&'p str>,
+    /// The name of a list of records, of which templates often read one attribute.
+    of_batch: Option<&'p str>,
 }
 
 impl<'p> Names<'p> {
@@ -154,9 +180,19 @@ impl<'p> Names<'p> {
         if let Some(cursor) = &spec.cursor {
             self.text(&cursor.start)?;
         }
+        for foreach in &spec.foreach {
+            match &foreach.over {
+                Over::List(list) => self.value(list)?,
+                Over::Windows { from, to, .. } => {
+                    self.text(from)?;
+                    self.text(to)?;
+                }
+                Over::Range { .. } | Over::Records { .. } | Over::Rows { .. } => {}
+            }
+        }
         let reading = &spec.reading;
         let when = spec.on.iter().chain(&endpoint.on).filter_map(|rule| rule.when.as_ref());
-        let reading = [&reading.records, &reading.columns, &reading.map, &reading.filter];
+        let reading = [&reading.records, &reading.columns, &reading.map, &reading.filter, &reading.total];
         self.programs(reading.into_iter().flatten().chain(when));
         if let Some(paginate) = &spec.paginate {
             self.paginate(paginate);
@@ -195,25 +231,73 @@ impl<'p> Names<'p> {
 
     fn value(&mut self, value: &ValueTemplate) -> Result<(), Failure> {
         let compiled = CompiledValue::compile(value).map_err(|(e, at)| expression(&e).at(at))?;
-        self.templates.extend(compiled.names());
+        // Each text in it by itself, for what it reads of a batch.
+        match (self.of_batch, value) {
+            (None, _) => self.templates.extend(compiled.names()),
+            (Some(_), ValueTemplate::Plain(_)) => {}
+            (Some(_), ValueTemplate::Text(text)) => self.text(text)?,
+            (Some(_), ValueTemplate::List(items)) => {
+                items.iter().try_for_each(|item| self.value(item))?;
+            }
+            (Some(_), ValueTemplate::Map(entries)) => {
+                entries.iter().try_for_each(|(_, entry)| self.value(entry))?;
+            }
+        }
         Ok(())
     }
 
     fn text(&mut self, text: &TemplateText) -> Result<(), Failure> {
         let template = Template::compile(text).map_err(|e| expression(&e).at(text.at))?;
-        self.templates.extend(template.names().iter().cloned());
+        let attributes = self.of_batch.and_then(|batch| attributes(&text.source, batch));
+        for name in template.names() {
+            match (&attributes, self.of_batch) {
+                (Some(attributes), Some(batch)) if name == batch => {
+                    self.templates.extend(attributes.iter().map(|field| format!("{batch}.{field}")));
+                }
+                _ => {
+                    self.templates.insert(name.clone());
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// The fields that a template reads of the records of a batch, if it does so by `batch |
+/// map(attribute="field")` alone.
+fn attributes<'t>(source: &'t str, batch: &str) -> Option<Vec<&'t str>> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(batch) {
+        let (before, behind) = (&rest[..at], &rest[at + batch.len()..]);
+        rest = behind;
+        if before.ends_with(is_word) || behind.starts_with(is_word) {
+            continue;
+        }
+        let call = behind.trim_start().strip_prefix('|')?.trim_start().strip_prefix("map(")?;
+        let value = call.trim_start().strip_prefix("attribute")?.trim_start().strip_prefix('=')?;
+        let quoted = value.trim_start();
+        let quote = quoted.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let (field, _) = quoted[1..].split_once(quote)?;
+        found.push(field);
+    }
+    Some(found)
 }
 
 fn expression(error: &ExprError) -> Failure {
     Failure::new(FailureClass::Permanent, FailureKind::Expression, error.to_string())
 }
 
-/// The query parameter that carries the API key of a spec's requests.
-pub(super) fn key_parameter(plan: &SyncPlan, index: SpecIndex) -> Option<String> {
+/// The query parameters that carry the credential of a spec's requests: each request gets its own.
+pub(super) fn own_parameters(plan: &SyncPlan, index: SpecIndex) -> Vec<String> {
     match plan.spec(index).auth.as_ref().unwrap_or(&plan.endpoint_of(index).auth) {
-        Auth::ApiKey { place: KeyPlace::Query(name), .. } => Some(name.clone()),
-        _ => None,
+        Auth::ApiKey { place: KeyPlace::Query(name), .. } => vec![name.clone()],
+        Auth::Login(login) => match &login.place {
+            KeyPlace::Query(name) => vec![name.clone()],
+            _ => Vec::new(),
+        },
+        Auth::Hmac(hmac) => hmac.query.iter().map(|(name, _)| name.clone()).collect(),
+        _ => Vec::new(),
     }
 }

@@ -6,6 +6,8 @@ use entities::{Failure, FailureClass, FailureKind, Moment, OnAction, OnRule};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::condition::Condition;
+use super::decode::glimpse::{self, Glimpse};
 use super::decode::shortened;
 use super::program::Program;
 use super::retry_after::{exhausted, reset, retry_after};
@@ -25,6 +27,8 @@ pub(super) enum Verdict {
     Retry(Failure, Option<Duration>),
     /// A limit, and for how long.
     Wait(Failure, Option<Duration>),
+    /// Cut off, by a rule: the failure is for what cannot be split.
+    Split(Failure),
     /// For good.
     Fail(Failure),
 }
@@ -33,12 +37,15 @@ pub(super) enum Verdict {
 pub(super) struct Rule {
     rule: OnRule,
     when: Option<Program>,
+    /// `when`, if it can be told without a tree of the body.
+    condition: Option<Condition>,
 }
 
 impl Rule {
     pub(super) fn compile(rule: &OnRule, names: &[&str]) -> Result<Rule, Failure> {
         let when = Program::compile_some("when", rule.when.as_ref(), names)?;
-        Ok(Rule { rule: rule.clone(), when })
+        let condition = rule.when.as_ref().and_then(|when| Condition::parse(&when.source));
+        Ok(Rule { rule: rule.clone(), when, condition })
     }
 
     /// Whether it ends a paging, so that pages cannot be asked for out of order.
@@ -46,29 +53,49 @@ impl Rule {
         self.rule.action == OnAction::Stop
     }
 
-    fn holds(&self, answer: &Answer, view: &View<'_>) -> Result<bool, Failure> {
-        if !self.rule.covers(answer.status) {
+    fn holds(&self, glimpsed: Option<&[Glimpse]>, view: &View<'_>) -> Result<bool, Failure> {
+        let Some(when) = &self.when else { return Ok(true) };
+        if let (Some(condition), Some(glimpsed)) = (&self.condition, glimpsed)
+            && let Some(holds) = condition.holds(glimpsed)
+        {
+            return Ok(holds);
+        }
+        // Nor need a tree of all its rows be made to see that.
+        if self.condition.is_some() && view.is_table() {
             return Ok(false);
         }
-        match (&self.when, view.tree()) {
-            (None, _) => Ok(true),
+        match view.said() {
             // A predicate over a body cannot hold for one that is none.
-            (Some(_), Err(_)) => Ok(false),
-            (Some(when), Ok(body)) => when.holds(body, view),
+            Err(_) => Ok(false),
+            Ok(body) => when.holds(body, view),
         }
     }
 }
 
 /// The first rule that holds decides, then the defaults.
 pub(super) fn classify(rules: &[Rule], answer: &Answer, view: &View<'_>) -> Verdict {
+    let rules: Vec<&Rule> = rules.iter().filter(|rule| rule.rule.covers(answer.status)).collect();
+    let mut glimpsed = glimpses_of(&rules, view).unwrap_or_default().into_iter();
     for rule in rules {
-        match rule.holds(answer, view) {
+        let paths = rule.condition.as_ref().map_or(0, |condition| condition.paths().count());
+        let glimpsed: Vec<Glimpse> = glimpsed.by_ref().take(paths).collect();
+        match rule.holds((glimpsed.len() == paths).then_some(&glimpsed), view) {
             Ok(true) => return by_rule(&rule.rule, answer),
             Ok(false) => {}
             Err(failure) => return Verdict::Fail(failure),
         }
     }
     by_default(answer.status, &answer.headers, &answer.body, answer.received)
+}
+
+/// What stands in a JSON answer where the conditions look, in one pass for all of them.
+fn glimpses_of(rules: &[&Rule], view: &View<'_>) -> Option<Vec<Glimpse>> {
+    let conditions = rules.iter().filter_map(|rule| rule.condition.as_ref());
+    let paths: Vec<&[String]> = conditions.flat_map(Condition::paths).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    glimpse::glimpses(view.json()?, &paths).ok()
 }
 
 fn by_rule(rule: &OnRule, answer: &Answer) -> Verdict {
@@ -87,9 +114,10 @@ fn by_rule(rule: &OnRule, answer: &Answer) -> Verdict {
             Verdict::Wait(failure(FailureClass::Limited, FailureKind::RateLimited), after.max(how_long))
         }
         OnAction::Skip => Verdict::Skip,
-        OnAction::Fail | OnAction::Reauth | OnAction::Split => {
-            Verdict::Fail(failure(FailureClass::Permanent, FailureKind::Rule))
-        }
+        // The worker renews the credential once, if it has one to renew.
+        OnAction::Reauth => Verdict::Fail(failure(FailureClass::Permanent, FailureKind::Unauthorized)),
+        OnAction::Split => Verdict::Split(failure(FailureClass::Permanent, FailureKind::Capped)),
+        OnAction::Fail => Verdict::Fail(failure(FailureClass::Permanent, FailureKind::Rule)),
         OnAction::Stop => Verdict::Stop,
     }
 }

@@ -2,41 +2,117 @@
 
 use std::cmp::Ordering;
 
-use entities::{Cell, CursorSpec, CursorValue, Failure, FailureClass, FailureKind, RecordBatch};
+use entities::{
+    Cell, CursorKind, CursorSpec, CursorValue, Failure, FailureClass, FailureKind, Mode, Moment, RecordBatch,
+    TaskSpec, ValueTemplate,
+};
+use expr::{CompiledValue, ExprError, Scope};
+use serde_json::Value;
 
 use super::cells::value_of;
+use super::decode::shortened;
 
-/// The greatest value; none if there are no records, or all have null there.
-pub(super) fn greatest(spec: &CursorSpec, batch: &RecordBatch) -> Result<Option<CursorValue>, Failure> {
-    if batch.rows == 0 {
-        return Ok(None);
-    }
-    let Some(column) = batch.column(&spec.field) else {
-        let names =
-            batch.columns.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let message = format!("no record has the cursor's field `{}`, they have {names}", spec.field);
-        return Err(Failure::new(FailureClass::Permanent, FailureKind::Missing, message).at(spec.at));
-    };
-    let mut greatest: Option<Cell> = None;
-    for row in 0..batch.rows {
-        let cell = batch.row(row)[column];
-        greatest = match greatest {
-            _ if cell == Cell::Null => greatest,
-            Some(held) if order(batch, held, cell) != Ordering::Less => Some(held),
-            _ => Some(cell),
-        };
-    }
-    Ok(greatest.map(|cell| CursorValue(value_of(batch, cell))))
+/// The cursor of a spec, compiled.
+pub(super) struct Cursor {
+    spec: CursorSpec,
+    start: CompiledValue,
+    /// Without the field, everything would be appended again with every run.
+    needs_field: bool,
 }
 
-/// As [`CursorValue::order`], without making values where cells alone can tell.
-fn order(batch: &RecordBatch, a: Cell, b: Cell) -> Ordering {
+impl Cursor {
+    /// None for specs without one, and for those whose cursor is the end of their windows.
+    pub(super) fn compile(task: &TaskSpec) -> Result<Option<Cursor>, Failure> {
+        let Some(spec) = task.cursor.as_ref().filter(|_| !task.windows_from_cursor()) else {
+            return Ok(None);
+        };
+        let start = CompiledValue::compile(&ValueTemplate::Text(spec.start.clone()))
+            .map_err(|(error, at)| expression(&error).at(at))?;
+        Ok(Some(Cursor { spec: spec.clone(), start, needs_field: task.mode == Mode::Append }))
+    }
+
+    /// The greatest value, never beyond `now`; none if there are no records, or all have null there.
+    pub(super) fn greatest(
+        &self,
+        batch: &RecordBatch,
+        scope: &Scope<'_>,
+        now: Moment,
+    ) -> Result<Option<CursorValue>, Failure> {
+        if batch.rows == 0 {
+            return Ok(None);
+        }
+        let field = &self.spec.field;
+        let Some(column) = batch.column(field) else {
+            if !self.needs_field {
+                return Ok(None);
+            }
+            let names = batch.columns.iter().take(12).map(|name| format!("`{name}`"));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let message = format!("no record has the cursor's field `{field}`, they have {names}");
+            return Err(Failure::new(FailureClass::Permanent, FailureKind::Missing, message).at(self.spec.at));
+        };
+        let start = self.start.value(scope).map_err(|error| expression(&error).at(self.spec.start.at))?;
+        let kind = CursorKind::of(&start);
+        let mut greatest: Option<Cell> = None;
+        for row in 0..batch.rows {
+            let cell = batch.row(row)[column];
+            greatest = match greatest {
+                _ if cell == Cell::Null => greatest,
+                _ if is_date(kind) && is_blank(batch, cell) => greatest,
+                Some(held) if order(kind, batch, held, cell) != Ordering::Less => Some(held),
+                _ => Some(cell),
+            };
+        }
+        let Some(cell) = greatest else { return Ok(None) };
+        let value = value_of(batch, cell);
+        if is_date(kind) && kind.instant(&value).is_none() {
+            return Err(self.no_date(&value, &start));
+        }
+        Ok(Some(CursorValue(kind.at_most(value, now))))
+    }
+
+    /// The greatest of `31/01/2024` and `01/02/2024` as texts is not the later one: records would be
+    /// missed without a word. Nor could `lookback` be taken from an epoch where `start` is a date.
+    fn no_date(&self, value: &Value, start: &Value) -> Failure {
+        let (field, value) = (&self.spec.field, shortened(&value.to_string(), 60));
+        let start = shortened(&start.to_string(), 60);
+        let message = format!("`{field}` is {value}, which is no date, but the cursor starts at {start}");
+        Failure::new(FailureClass::Permanent, FailureKind::Record, message).at(self.spec.at).help(
+            "write `start` in the form that the field has, or rebuild the field with `map` as 2024-01-31 or 2024-01-31T08:00:00Z",
+        )
+    }
+}
+
+/// Whether values of this kind are written as dates. Epochs are not checked: `1704067200.000100` is an
+/// id at Slack's, and sorts as text.
+fn is_date(kind: CursorKind) -> bool {
+    matches!(kind, CursorKind::Iso | CursorKind::CompactDate)
+}
+
+fn expression(error: &ExprError) -> Failure {
+    Failure::new(FailureClass::Permanent, FailureKind::Expression, error.to_string())
+}
+
+/// How many APIs write that there is no date.
+fn is_blank(batch: &RecordBatch, cell: Cell) -> bool {
+    matches!(cell, Cell::Text(span) if batch.text_of(span).is_empty())
+}
+
+/// As [`CursorValue::order`], without making values where cells alone can tell; what is time is compared
+/// as time, in whatever form it comes.
+fn order(kind: CursorKind, batch: &RecordBatch, a: Cell, b: Cell) -> Ordering {
     match (a, b) {
         (Cell::Int(a), Cell::Int(b)) => a.cmp(&b),
         (Cell::Text(a), Cell::Text(b)) if alike(batch.text_of(a), batch.text_of(b)) => {
             batch.text_of(a).cmp(batch.text_of(b))
         }
-        (a, b) => CursorValue(value_of(batch, a)).order(&CursorValue(value_of(batch, b))),
+        (a, b) => {
+            let (a, b) = (value_of(batch, a), value_of(batch, b));
+            match (kind.instant(&a), kind.instant(&b)) {
+                (Some(a), Some(b)) => a.cmp(&b),
+                _ => CursorValue(a).order(&CursorValue(b)),
+            }
+        }
     }
 }
 
@@ -50,45 +126,121 @@ fn alike(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use entities::TemplateText;
+    use entities::{Secrets, TemplateText};
+    use serde_json::Map;
 
     use super::super::decode::batch_of;
     use super::*;
 
-    #[test]
-    fn the_greatest_is_by_kind() {
+    fn greatest(start: &str, needs_field: bool, records: &str) -> Result<Option<String>, Failure> {
         let spec = CursorSpec {
             field: "at".into(),
-            start: TemplateText::new(""),
+            start: TemplateText::new(start),
             lookback: None,
             granularity: None,
             at: Default::default(),
         };
-        for (records, expected) in [
-            (r#"[{"at":3},{"at":12},{"at":null},{"at":7}]"#, Some("12")),
+        let template = ValueTemplate::Text(spec.start.clone());
+        let cursor = Cursor { spec, start: CompiledValue::compile(&template).unwrap(), needs_field };
+        let vars = serde_json::json!({ "since": 0 }).as_object().unwrap().clone();
+        // 2024-03-01T00:00:00Z
+        let now = Moment::from_millis(1_709_251_200_000);
+        let globals = expr::Globals::new(&vars, &Secrets::default(), now);
+        let bindings = Map::new();
+        let scope = Scope { globals: &globals, bindings: &bindings, cursor: None, record: None, page: None };
+        let greatest = cursor.greatest(&batch_of(records), &scope, now)?;
+        Ok(greatest.map(|value| value.0.to_string()))
+    }
+
+    #[test]
+    fn the_greatest_is_by_kind() {
+        for (start, records, expected) in [
+            ("{{ vars.since }}", r#"[{"at":3},{"at":12},{"at":null},{"at":7}]"#, Some("12")),
             (
+                "2024-01-01",
                 r#"[{"at":"2024-01-02T00:00:00Z"},{"at":"2024-01-03T00:00:00Z"},{"at":"2024-01-01T00:00:00Z"}]"#,
                 Some(r#""2024-01-03T00:00:00Z""#),
             ),
             // The same day in two zones: the later instant, not the later text.
             (
+                "2024-01-01",
                 r#"[{"at":"2024-01-02T01:00:00+02:00"},{"at":"2024-01-02T00:30:00Z"}]"#,
                 Some(r#""2024-01-02T00:30:00Z""#),
             ),
             (
+                "2024-01-01",
                 r#"[{"at":"2024-01-02T00:30:00Z"},{"at":"2024-01-02T01:00:00+02:00"}]"#,
                 Some(r#""2024-01-02T00:30:00Z""#),
             ),
-            (r#"[{"at":"b"},{"at":"a"}]"#, Some(r#""b""#)),
-            (r#"[{"at":1.5},{"at":1}]"#, Some("1.5")),
-            (r#"[{"at":null}]"#, None),
-            ("[]", None),
+            ("", r#"[{"at":"b"},{"at":"a"}]"#, Some(r#""b""#)),
+            ("0", r#"[{"at":"9"},{"at":"10"},{"at":"8"}]"#, Some(r#""10""#)),
+            ("0", r#"[{"at":1.5},{"at":1}]"#, Some("1.5")),
+            ("1704067200", r#"[{"at":"1704067201"},{"at":1704067202}]"#, Some("1704067202")),
+            ("20240101", r#"[{"at":20240103},{"at":"20240102"}]"#, Some("20240103")),
+            // Never beyond now, in the form it has.
+            ("2024-01-01", r#"[{"at":"2024-02-01"},{"at":"2099-01-01"}]"#, Some(r#""2024-03-01""#)),
+            ("20240101", r#"[{"at":20990101}]"#, Some("20240301")),
+            ("1704067200", r#"[{"at":4102444800}]"#, Some("1709251200")),
+            ("1704067200000", r#"[{"at":"4102444800000"}]"#, Some(r#""1709251200000""#)),
+            ("0", r#"[{"at":4102444800}]"#, Some("4102444800")),
+            ("0", r#"[{"at":null}]"#, None),
+            ("0", "[]", None),
         ] {
-            let greatest = greatest(&spec, &batch_of(records)).unwrap();
-            assert_eq!(greatest.map(|value| value.0.to_string()).as_deref(), expected, "{records}");
+            let greatest = greatest(start, true, records).unwrap();
+            assert_eq!(greatest.as_deref(), expected, "{start} {records}");
         }
-        let failure = greatest(&spec, &batch_of(r#"[{"id":1}]"#)).unwrap_err();
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_values_have_a_greatest(
+            start in "[-+0-9TZ:. a]{0,12}",
+            values in proptest::collection::vec("[-+0-9TZ:.a]{0,25}", 1..5),
+        ) {
+            let records: Vec<_> = values.iter().map(|value| serde_json::json!({ "at": value })).collect();
+            let text = Value::from(records).to_string();
+            match greatest(&start, true, &text) {
+                Ok(found) => proptest::prop_assert!(found.is_some() || values.contains(&String::new())),
+                Err(failure) => proptest::prop_assert_eq!(failure.kind, FailureKind::Record),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_not_compared_with_one() {
+        for (start, records, value) in [
+            ("2024-01-01", r#"[{"at":"31/01/2024"},{"at":"01/02/2024"}]"#, "\"31/01/2024\""),
+            (
+                "2024-01-01",
+                r#"[{"at":"Mon, 05 Feb 2024 10:00:00 GMT"}]"#,
+                "\"Mon, 05 Feb 2024 10:00:00 GMT\"",
+            ),
+            ("2024-01-01", r#"[{"at":1704067200}]"#, "1704067200"),
+            ("20240101", r#"[{"at":"2024/02/01"}]"#, "\"2024/02/01\""),
+        ] {
+            let failure = greatest(start, false, records).unwrap_err();
+            assert_eq!(
+                (failure.kind, failure.message),
+                (
+                    FailureKind::Record,
+                    format!("`at` is {value}, which is no date, but the cursor starts at \"{start}\"")
+                )
+            );
+        }
+        for (start, records, expected) in [
+            ("2024-01-01", r#"[{"at":""}]"#, None),
+            ("2024-01-01", r#"[{"at":"0000-00-00"},{"at":"2024-02-01"},{"at":""}]"#, Some("\"2024-02-01\"")),
+            ("1704067200", r#"[{"at":"1704067200.000100"}]"#, Some("\"1704067200.000100\"")),
+        ] {
+            assert_eq!(greatest(start, false, records).unwrap().as_deref(), expected, "{records}");
+        }
+    }
+
+    #[test]
+    fn records_without_the_field() {
+        let failure = greatest("0", true, r#"[{"id":1}]"#).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Missing);
         assert_eq!(failure.message, "no record has the cursor's field `at`, they have `id`");
+        assert_eq!(greatest("0", false, r#"[{"id":1}]"#), Ok(None));
     }
 }

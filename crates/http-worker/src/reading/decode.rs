@@ -1,14 +1,18 @@
 //! From a body to a [`RecordBatch`]: the records of one answer, before `fields`.
 //!
 //! Two ways with the same result. Plain paths for `records` and `columns`, and neither `map` nor
-//! `where`: one pass over the text, no tree ([`walk`]). Everything else: a tree and jq ([`tree`]).
+//! `where`: one pass over the text, no tree ([`walk`]; tables and lines without `records` have a like
+//! pass of their own). Everything else: a tree and jq ([`tree`]).
 
-mod number;
+pub(super) mod delimited;
+pub(super) mod glimpse;
+pub(super) mod number;
 pub(super) mod path;
 mod rows;
 mod scanner;
 pub(super) mod tree;
 mod walk;
+pub(super) mod xml;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,12 +21,15 @@ use expr::PlainPath;
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::document::Document;
+use super::format::Format;
 use super::program::Program;
 use super::view::View;
 
-use self::rows::Columns;
+use self::rows::{Columns, Rows};
+use self::scanner::Scanner;
 
-pub(super) use rows::cell_of;
+pub(super) use rows::{cell_of, number_cell};
 
 /// The parts of `reading` that make records, compiled.
 pub(super) struct Decoder {
@@ -41,13 +48,16 @@ pub(super) struct Decoded<'a> {
     pub(super) received: u64,
     /// Of the records as they came; none if there are none or nobody asks.
     pub(super) fingerprint: Option<u64>,
+    /// A text of the records has U+0000 in it.
+    pub(super) has_nul: bool,
     outline: Option<(walk::Outline<'a>, PlainPath)>,
 }
 
 impl Decoded<'_> {
     /// Of an answer without a body.
     pub(super) fn empty() -> Self {
-        Decoded { batch: RecordBatch::default(), received: 0, fingerprint: None, outline: None }
+        let batch = RecordBatch::default();
+        Decoded { batch, received: 0, fingerprint: None, has_nul: false, outline: None }
     }
 
     /// The outputs of a program over the answer.
@@ -56,7 +66,9 @@ impl Decoded<'_> {
             (Some(path), Some((outline, records))) => {
                 outline.outputs(path, records).map_err(|trouble| trouble.failure().at(program.at))
             }
-            _ => program.run(view.tree()?, view),
+            (Some(path), None) => path::outputs(&path.segments, path.optional, view.tree()?)
+                .map_err(|trouble| trouble.failure().at(program.at)),
+            (None, _) => program.run(view.tree()?, view),
         }
     }
 }
@@ -69,12 +81,15 @@ impl Decoder {
     }
 
     /// Reads the records of a body; `fingerprint`: so that the page after can be compared.
-    pub(super) fn decode<'a>(
-        &self,
-        text: &'a str,
-        view: &View<'_>,
-        fingerprint: bool,
-    ) -> Result<Decoded<'a>, Failure> {
+    pub(super) fn decode<'v>(&self, view: &'v View<'_>, fingerprint: bool) -> Result<Decoded<'v>, Failure> {
+        let documents = view.documents()?;
+        let [Document { format: Format::Json, text, .. }] = documents else {
+            return if self.streams() && documents.iter().all(streams) {
+                self.decode_rows(documents, fingerprint)
+            } else {
+                self.decode_tree(view, fingerprint)
+            };
+        };
         match self.plain() {
             Some(path) => match walk::walk(text, &path, self.columns.is_some(), self.before()) {
                 Ok(walked) => self.decode_walked(text, walked, path, view, fingerprint),
@@ -99,6 +114,43 @@ impl Decoder {
         }
     }
 
+    /// Whether the records are the rows or lines as they come.
+    fn streams(&self) -> bool {
+        self.records.is_none() && self.columns.is_none() && self.map.is_none() && self.filter.is_none()
+    }
+
+    /// Rows and lines, without a tree of them.
+    fn decode_rows<'v>(
+        &self,
+        documents: &'v [Document<'_>],
+        fingerprint: bool,
+    ) -> Result<Decoded<'v>, Failure> {
+        let bytes = documents.iter().map(|document| document.text.len()).sum();
+        let mut rows = Rows::new(bytes, self.before());
+        for document in documents {
+            match document.format {
+                Format::Csv { delimiter } => {
+                    let mut table = document.table(delimiter)?;
+                    let names = table.names().to_vec();
+                    while let Some(row) = table.next().map_err(|failure| document.located(failure))? {
+                        rows.push_texts(&names, row.iter()).map_err(Trouble::failure)?;
+                    }
+                }
+                _ => document.lines(|line| {
+                    let mut scanner = Scanner::new(line);
+                    rows.read(&mut scanner)?;
+                    scanner.end()
+                })?,
+            }
+        }
+        let mut hash = Xxh3::new();
+        documents.iter().for_each(|document| hash.update(document.text.as_bytes()));
+        let received = rows.len() as u64;
+        let fingerprint = (fingerprint && received > 0).then(|| hash.digest());
+        let has_nul = rows.has_nul();
+        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, has_nul, outline: None })
+    }
+
     fn decode_walked<'a>(
         &self,
         text: &'a str,
@@ -113,10 +165,11 @@ impl Decoder {
             batch: RecordBatch::default(),
             received: rows.len() as u64,
             fingerprint: (fingerprint && !records.is_empty()).then(|| xxh3_64(records)),
+            has_nul: rows.has_nul(),
             outline: Some((walked.outline, path)),
         };
         if let Some(columns) = &self.columns {
-            let names = column_names(decoded.outputs(columns, view)?, columns, rows.len())?;
+            let names = column_names(decoded.outputs(columns, view)?, columns, rows.len() > 0)?;
             rows.name(&names).map_err(|trouble| trouble.failure().at(columns.at))?;
         }
         decoded.batch = self.noted(rows.finish());
@@ -124,31 +177,35 @@ impl Decoder {
     }
 
     fn decode_tree<'a>(&self, view: &View<'_>, fingerprint: bool) -> Result<Decoded<'a>, Failure> {
-        let root = view.tree()?;
-        let records = self.select(root, view)?;
-        let received = records.len() as u64;
-        let fingerprint = (fingerprint && received > 0).then(|| {
-            let mut hash = Xxh3::new();
-            for record in &records {
-                hash.update(record.to_string().as_bytes());
-            }
-            hash.digest()
-        });
         let names = match &self.columns {
             Some(columns) => {
+                let root = view.tree()?;
                 let outputs = match columns.path() {
                     Some(path) => path::outputs(&path.segments, path.optional, root)
                         .map_err(|trouble| trouble.failure().at(columns.at))?,
                     None => columns.run(root, view)?,
                 };
-                Some(column_names(outputs, columns, records.len())?)
+                Some(outputs)
             }
             None => None,
         };
-        let mut rows = rows::Rows::new(0, self.before());
-        for (nth, record) in records.into_iter().enumerate() {
-            let record = match &names {
-                Some(names) => zip(names, record, nth).map_err(|trouble| self.place(trouble))?,
+        let mut unread = names;
+        let mut names: Vec<String> = Vec::new();
+        let mut rows = Rows::new(0, self.before());
+        let mut received: u64 = 0;
+        let mut hash = fingerprint.then(Xxh3::new);
+        self.each_record(view, &mut |record| {
+            received += 1;
+            if let Some(hash) = &mut hash {
+                hash.update(record.to_string().as_bytes());
+            }
+            let record = match &self.columns {
+                Some(columns) => {
+                    if let Some(outputs) = unread.take() {
+                        names = column_names(outputs, columns, true)?;
+                    }
+                    zip(&names, record, received).map_err(|trouble| self.place(trouble))?
+                }
                 None => record,
             };
             let mapped = match &self.map {
@@ -163,11 +220,36 @@ impl Decoder {
                 }
                 rows.push(&record).map_err(|trouble| self.place(trouble))?;
             }
+            Ok(())
+        })?;
+        if let (Some(columns), Some(outputs)) = (&self.columns, unread) {
+            column_names(outputs, columns, false)?;
         }
-        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, outline: None })
+        let fingerprint = hash.filter(|_| received > 0).map(|hash| hash.digest());
+        let has_nul = rows.has_nul();
+        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, has_nul, outline: None })
     }
 
-    fn select(&self, root: &Value, view: &View<'_>) -> Result<Vec<Value>, Failure> {
+    /// The records, one after the other.
+    fn each_record(
+        &self,
+        view: &View<'_>,
+        take: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let documents = view.documents()?;
+        if self.records.is_none() && documents.iter().all(|document| document.format != Format::Json) {
+            return documents.iter().try_for_each(|document| document.records(take));
+        }
+        for (value, format) in view.parts()? {
+            match &self.records {
+                None if format == Format::Lines => take(value.clone())?,
+                _ => self.select(value, format, view)?.into_iter().try_for_each(&mut *take)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&self, root: &Value, format: Format, view: &View<'_>) -> Result<Vec<Value>, Failure> {
         let everything = PlainPath { segments: Vec::new(), optional: false };
         let path = match &self.records {
             None => &everything,
@@ -176,7 +258,9 @@ impl Decoder {
                 None => return Ok(sole_list(records.run(root, view)?, self.columns.is_some())),
             },
         };
-        let found = path::records(path, root).map_err(|trouble| self.place(trouble))?;
+        // One element is not known to be one of many.
+        let single = format == Format::Xml;
+        let found = path::records(path, root, single).map_err(|trouble| self.place(trouble))?;
         let each = matches!(path.segments.last(), Some(expr::Segment::Each));
         Ok(found
             .into_iter()
@@ -222,24 +306,31 @@ fn sole_list(mut outputs: Vec<Value>, arrays: bool) -> Vec<Value> {
     outputs
 }
 
-fn zip(names: &[String], record: Value, nth: usize) -> Result<Value, Trouble> {
+/// Whether a document's records can be read without a tree.
+fn streams(document: &Document<'_>) -> bool {
+    matches!(document.format, Format::Csv { .. } | Format::Lines)
+}
+
+/// An array as an object; `nth` counts from 1.
+fn zip(names: &[String], record: Value, nth: u64) -> Result<Value, Trouble> {
     match record {
         Value::Array(values) if values.len() == names.len() => {
             Ok(Value::Object(names.iter().cloned().zip(values).collect::<Map<_, _>>()))
         }
         Value::Array(values) => {
-            Err(Trouble::Uneven { record: nth + 1, values: values.len(), columns: names.len() })
+            let record = usize::try_from(nth).unwrap_or(usize::MAX);
+            Err(Trouble::Uneven { record, values: values.len(), columns: names.len() })
         }
         _ => Err(Trouble::syntax(0, "expected a record that is an array, since there are `columns`")),
     }
 }
 
 /// The names that `columns` yields: one list of them, or one by one.
-fn column_names(outputs: Vec<Value>, columns: &Program, records: usize) -> Result<Vec<String>, Failure> {
+fn column_names(outputs: Vec<Value>, columns: &Program, records: bool) -> Result<Vec<String>, Failure> {
     let outputs = match <[Value; 1]>::try_from(outputs) {
         Ok([Value::Array(names)]) => names,
         // An answer without records may do without names.
-        Ok([Value::Null]) if records == 0 => Vec::new(),
+        Ok([Value::Null]) if !records => Vec::new(),
         Ok([Value::Null]) => {
             let message = format!("nothing at `columns` ({})", columns.source);
             return Err(Trouble::missing(message).failure().at(columns.at));
@@ -274,34 +365,6 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
-}
-
-/// The text of a JSON body, without a byte order mark.
-///
-/// Errors: an empty body, bytes that are not UTF-8, and what is plainly something else than JSON.
-/// What the answer calls itself matters only for the message: APIs label JSON as anything.
-pub(super) fn text_of<'a>(body: &'a [u8], content_type: Option<&str>) -> Result<&'a str, Failure> {
-    let decode = |message: String| Failure::new(FailureClass::Permanent, FailureKind::Decode, message);
-    if u32::try_from(body.len()).is_err() {
-        return Err(Trouble::TooLong.failure());
-    }
-    let text = std::str::from_utf8(body)
-        .map_err(|e| decode(format!("the answer is not UTF-8: byte {} is not text", e.valid_up_to())))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let start = text.trim_start_matches([' ', '\n', '\r', '\t']);
-    if start.is_empty() {
-        return Err(decode("empty body: the answer should be JSON".to_owned()));
-    }
-    if start.starts_with('<') {
-        let html = content_type.is_some_and(|kind| kind.contains("html"))
-            || ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| {
-                start.get(..tag.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(tag))
-            });
-        let kind = if html { "HTML" } else { "XML" };
-        return Err(decode(format!("the answer is {kind}, not JSON"))
-            .help("look at the answer: a login page, a block page or a wrong path?"));
-    }
-    Ok(text)
 }
 
 /// What is wrong with an answer. Small, since it is the error of every step of the scanner.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use entities::{Cell, Failure, FailureClass, FailureKind, RecordBatch, ValueTemplate};
+use entities::{Cell, Failure, FailureClass, FailureKind, Place, RecordBatch, ValueTemplate};
 use expr::{CompiledValue, ExprError, Scope};
 use serde_json::Value;
 
 use super::cells::record_of;
 use super::decode::{Trouble, cell_of};
+use crate::template::first_place;
 
 /// The added columns, compiled.
 pub(super) struct Fields(Vec<Field>);
@@ -17,6 +18,8 @@ struct Field {
     value: CompiledValue,
     /// It reads the record, so that it must be evaluated for each.
     of_record: bool,
+    /// Where its template stands; none if it is a plain value.
+    at: Option<Place>,
 }
 
 impl Fields {
@@ -27,7 +30,7 @@ impl Fields {
                 let value = CompiledValue::compile(template).map_err(|(e, at)| failure(name, &e).at(at))?;
                 let of_record =
                     value.names().iter().any(|name| name == "record" || name.starts_with("record."));
-                Ok(Field { name: Arc::from(name.as_str()), value, of_record })
+                Ok(Field { name: Arc::from(name.as_str()), value, of_record, at: first_place(template) })
             })
             .collect::<Result<_, _>>()
             .map(Fields)
@@ -61,7 +64,13 @@ impl Fields {
 
 impl Field {
     fn cell(&self, scope: &Scope<'_>, batch: &mut RecordBatch) -> Result<Cell, Failure> {
-        let value = self.value.value(scope).map_err(|e| failure(&self.name, &e))?;
+        let value = self.value.value(scope).map_err(|e| {
+            let failure = failure(&self.name, &e);
+            match self.at {
+                Some(at) => failure.at(at),
+                None => failure,
+            }
+        })?;
         cell_of(&value, &mut batch.text).map_err(Trouble::failure)
     }
 }

@@ -1,19 +1,24 @@
 //! The URL of a next page, as the ledger may keep it: relative to its origin and without secrets.
 
-use entities::{Failure, FailureClass, FailureKind, Secrets};
+use entities::{Failure, FailureClass, FailureKind, Secret, Secrets};
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
+use crate::address::encode_segment;
+
+/// Shorter values stand in others by chance.
+const LONG: usize = 8;
+
 /// Path and query of `next`, resolved against the URL of the request it came in answer to.
 ///
-/// Secret values in it are put back to `{{ secrets.name }}`, and the parameter `own`, which carries
-/// the API key, is left out: it is added to every request. Braces that came from the API are
+/// Secret values in it are put back to `{{ secrets.name }}`, and the parameters `own`, which carry
+/// the credential, are left out: they are added to every request. Braces that came from the API are
 /// percent-encoded, so that nothing in the result but our own is a template.
 pub(super) fn relative(
     next: &str,
     request: &Url,
     secrets: &Secrets,
-    own: Option<&str>,
+    own: &[String],
 ) -> Result<String, Failure> {
     let failure = |kind, message: String| Failure::new(FailureClass::Permanent, kind, message);
     let url = request
@@ -42,21 +47,22 @@ pub(super) fn relative(
             out.push('/');
         }
         let decoded = percent_encoding::percent_decode_str(segment).decode_utf8_lossy();
-        out.push_str(&match exact(&decoded, &values) {
-            Some(name) => placeholder(name),
-            None => without_braces(segment),
-        });
+        out.push_str(&concealed(&decoded, &values, in_path).unwrap_or_else(|| without_braces(segment)));
+    }
+    if out.starts_with("//") {
+        // By itself that would name a host.
+        out.insert_str(0, "/.");
     }
     let mut separator = '?';
     for pair in url.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
         let Some((name, value)) = url::form_urlencoded::parse(pair.as_bytes()).next() else { continue };
-        if own == Some(&*name) {
+        if own.iter().any(|own| *own == *name) {
             continue;
         }
         out.push(separator);
         separator = '&';
-        match concealed(&value, &values) {
+        match concealed(&value, &values, in_query) {
             Some(value) => out.push_str(&format!("{}={value}", without_braces(raw_name))),
             None if pair.contains('=') => {
                 out.push_str(&format!("{}={}", without_braces(raw_name), without_braces(raw_value)));
@@ -67,24 +73,35 @@ pub(super) fn relative(
     Ok(out)
 }
 
+/// Whether a text holds a secret that is too long to be there by chance.
+pub(super) fn holds_secret(text: &str, secrets: &Secrets) -> bool {
+    secrets.0.values().map(Secret::expose).any(|value| value.len() >= LONG && text.contains(value))
+}
+
 fn exact<'s>(text: &str, values: &[(&'s str, &str)]) -> Option<&'s str> {
     values.iter().find(|(_, value)| *value == text).map(|(name, _)| *name)
 }
 
-/// A decoded query value with its secrets put back, the rest encoded anew; none if it has none.
-/// Short secrets count only as the whole value: they occur in others by chance.
-fn concealed(text: &str, values: &[(&str, &str)]) -> Option<String> {
+/// A decoded query value or part of a path with its secrets put back, the rest `encoded` anew; none if it
+/// has none. Short secrets count only as the whole value: they occur in others by chance.
+fn concealed(text: &str, values: &[(&str, &str)], encoded: fn(&str) -> String) -> Option<String> {
     if let Some(name) = exact(text, values) {
         return Some(placeholder(name));
     }
     let (at, name, len) = values
         .iter()
-        .filter(|(_, value)| value.len() >= 8)
+        .filter(|(_, value)| value.len() >= LONG)
         .find_map(|(name, value)| text.find(value).map(|at| (at, *name, value.len())))?;
-    let encoded = |part: &str| {
-        concealed(part, values).unwrap_or_else(|| byte_serialize(part.as_bytes()).collect::<String>())
-    };
-    Some(format!("{}{}{}", encoded(&text[..at]), placeholder(name), encoded(&text[at + len..])))
+    let part = |part: &str| concealed(part, values, encoded).unwrap_or_else(|| encoded(part));
+    Some(format!("{}{}{}", part(&text[..at]), placeholder(name), part(&text[at + len..])))
+}
+
+fn in_query(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
+}
+
+fn in_path(text: &str) -> String {
+    encode_segment(text)
 }
 
 fn placeholder(name: &str) -> String {
@@ -97,9 +114,19 @@ fn without_braces(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use entities::Secret;
-
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_resolved(next in "(https?://|//|/|\\?|api\\.example\\.com|[-%a-z0-9&=#:@{} é\\\\]){0,12}") {
+            let request = Url::parse("https://api.example.com/v1/items?page=1").unwrap();
+            let secrets = Secrets([("a".to_owned(), Secret::new("a".to_owned()))].into());
+            if let Ok(relative) = relative(&next, &request, &secrets, &[]) {
+                let again = request.join(&relative.replace("{{ secrets.a }}", "a")).unwrap();
+                proptest::prop_assert_eq!(again.origin(), request.origin(), "{}", relative);
+            }
+        }
+    }
 
     #[test]
     fn next_urls() {
@@ -121,12 +148,17 @@ mod tests {
             ("?t=a+b%2F%C3%BC%26c", None, "/v1/items?t={{ secrets.odd }}"),
             ("?t=Bearer+hunter22", None, "/v1/items?t=Bearer+{{ secrets.key }}"),
             ("/k/hunter22/items", None, "/k/{{ secrets.key }}/items"),
+            // As Telegram has it.
+            ("/bot7:hunter22/x y", None, "/bot7:{{ secrets.key }}/x%20y"),
+            ("/hunter22hunter22", None, "/{{ secrets.key }}{{ secrets.key }}"),
             ("?page=12&n=123", None, "/v1/items?page={{ secrets.pin }}&n=123"),
             ("?q={{ secrets.key }}", None, "/v1/items?q=%7B%7B%20secrets.key%20%7D%7D"),
             ("?flag&x=", None, "/v1/items?flag&x="),
+            ("https://api.example.com//x?p=2", None, "/.//x?p=2"),
             ("?q=1,2#part", None, "/v1/items?q=1,2"),
         ] {
-            assert_eq!(relative(next, &request, &secrets, own).as_deref(), Ok(expected), "{next}");
+            let own: Vec<String> = own.into_iter().map(str::to_owned).collect();
+            assert_eq!(relative(next, &request, &secrets, &own).as_deref(), Ok(expected), "{next}");
         }
         for next in [
             "https://evil.example.com/",
@@ -136,9 +168,9 @@ mod tests {
             "javascript:alert(1)",
             "file:///etc/passwd",
         ] {
-            let failure = relative(next, &request, &secrets, None).unwrap_err();
+            let failure = relative(next, &request, &secrets, &[]).unwrap_err();
             assert_eq!(failure.kind, FailureKind::Redirect, "{next}");
         }
-        assert_eq!(relative("https://[", &request, &secrets, None).unwrap_err().kind, FailureKind::Decode);
+        assert_eq!(relative("https://[", &request, &secrets, &[]).unwrap_err().kind, FailureKind::Decode);
     }
 }

@@ -58,12 +58,13 @@ pub(super) struct Came {
 }
 
 impl Paging {
-    /// `strands`: how many may go out in parallel; `stops`: there are `stop` rules.
+    /// `strands`: how many may go out in parallel; `in_order`: none may, since a `stop` rule may end
+    /// them, or a sum is made of them.
     pub(super) fn compile(
         paginate: &Paginate,
         names: &[&str],
         strands: u32,
-        stops: bool,
+        in_order: bool,
     ) -> Result<Paging, Failure> {
         let size = |size: &Option<entities::SizeParam>| size.as_ref().map(|size| size.value);
         let by = match &paginate.by {
@@ -83,11 +84,11 @@ impl Paging {
             PaginateBy::Link { rel } => By::Link { rel: rel.clone() },
         };
         let until = Program::compile_some("until", paginate.until.as_ref(), names)?;
-        let strands = if until.is_some() || stops { 1 } else { strands.max(1) };
+        let strands = if until.is_some() || in_order { 1 } else { strands.max(1) };
         Ok(Paging { by, until, max_pages: paginate.max_pages, strands, at: paginate.at })
     }
 
-    /// What the answer says about its paging. `own`: the query parameter that carries the API key.
+    /// What the answer says about its paging. `own`: the query parameters that carry the credential.
     pub(super) fn listen(
         &self,
         page: &Page,
@@ -95,7 +96,7 @@ impl Paging {
         view: &View<'_>,
         answer: &Answer,
         secrets: &Secrets,
-        own: Option<&str>,
+        own: &[String],
     ) -> Result<Said, Failure> {
         let mut said = Said::default();
         if let By::Link { rel } = &self.by
@@ -111,16 +112,26 @@ impl Paging {
             said.until =
                 outputs.first().is_some_and(|first| !matches!(first, Value::Null | Value::Bool(false)));
         }
+        let counted = |program: Option<&Program>| match program {
+            Some(program) => count(program, page, decoded, view),
+            None => Ok(None),
+        };
         match &self.by {
             By::Page { pages, total, .. } => {
-                said.pages = self.count(pages.as_ref(), page, decoded, view)?;
-                said.total = self.count(total.as_ref(), page, decoded, view)?;
+                said.pages = counted(pages.as_ref())?;
+                said.total = counted(total.as_ref())?;
             }
-            By::Offset { total, .. } => said.total = self.count(total.as_ref(), page, decoded, view)?,
+            By::Offset { total, .. } => said.total = counted(total.as_ref())?,
             By::Token { next } => {
                 said.next = match first(decoded.outputs(next, view)?) {
                     Value::Null | Value::Bool(false) => None,
                     Value::String(token) if token.is_empty() => None,
+                    Value::String(token) if next_url::holds_secret(&token, secrets) => {
+                        return Err(self.failure(
+                            FailureKind::Decode,
+                            "the next page's token holds a secret, and the ledger keeps where a paging stands".to_owned(),
+                        ));
+                    }
                     token @ (Value::String(_) | Value::Number(_)) => Some(Position::Token(token)),
                     other => return Err(unfit(next, &other, "a text or a number")),
                 };
@@ -143,37 +154,12 @@ impl Paging {
         url: &str,
         answer: &Answer,
         secrets: &Secrets,
-        own: Option<&str>,
+        own: &[String],
     ) -> Result<Position, Failure> {
         url_of(&answer.url)
             .and_then(|request| next_url::relative(url, &request, secrets, own))
             .map(Position::Url)
             .map_err(|failure| failure.at(self.at))
-    }
-
-    /// A number that the answer gives. Page 1 must give it, a page without records need not.
-    fn count(
-        &self,
-        program: Option<&Program>,
-        page: &Page,
-        decoded: &Decoded<'_>,
-        view: &View<'_>,
-    ) -> Result<Option<u64>, Failure> {
-        let Some(program) = program else { return Ok(None) };
-        let optional = program.path().is_some_and(|path| path.optional);
-        match first(decoded.outputs(program, view)?) {
-            Value::Null if optional || page.number > 1 => Ok(None),
-            Value::Null => {
-                let message =
-                    format!("the answer does not say how many there are: nothing at `{}`", program.source);
-                Err(Failure::new(FailureClass::Permanent, FailureKind::Missing, message).at(program.at))
-            }
-            Value::Number(number) if number.as_f64().is_some_and(|number| number >= 0.0) => {
-                Ok(number.as_u64().or_else(|| number.as_f64().map(|number| number as u64)))
-            }
-            Value::String(text) if text.trim().parse::<u64>().is_ok() => Ok(text.trim().parse().ok()),
-            other => Err(unfit(program, &other, "a number")),
-        }
     }
 
     /// How the paging goes on after `page`. An error fails the page's task: nothing of it lands.
@@ -293,6 +279,7 @@ impl Paging {
                     step: Some(step),
                     last: Some(last),
                     received: None,
+                    total: None,
                 })
                 .collect(),
         )
@@ -308,6 +295,7 @@ impl Paging {
             step: page.step.or(Some(came.received)),
             last,
             received: None,
+            total: None,
         };
         match self.max_pages {
             Some(most) if next.number > most => {
@@ -330,7 +318,7 @@ impl Paging {
     ) -> Result<(), Failure> {
         let Some(known) = known else { return Ok(()) };
         let of = match (said.pages, said.total) {
-            (None, Some(total)) => format!("{total} records"),
+            (None, Some(total)) => counted(total),
             _ => format!("{known} pages"),
         };
         if page.number > known {
@@ -345,14 +333,14 @@ impl Paging {
         if page.number < known {
             if came.received < step {
                 let message = format!(
-                    "has {} records, page 1 had {step}, and it is not the last: the source says there are {of}",
-                    came.received
+                    "has {}, page 1 had {step}, and it is not the last: the source says there are {of}",
+                    counted(came.received)
                 );
                 return Err(self.short(page, message));
             }
             if came.received > step && self.strands > 1 && matches!(self.by, By::Offset { .. }) {
                 let message =
-                    format!("has {} records, page 1 had {step}: the pages would overlap", came.received);
+                    format!("has {}, page 1 had {step}: the pages would overlap", counted(came.received));
                 return Err(self.short(page, message));
             }
             return Ok(());
@@ -363,8 +351,8 @@ impl Paging {
             let left = total.saturating_sub(before).min(step);
             if came.received < left {
                 let message = format!(
-                    "has {} records, but {left} are left: the source says there are {of}",
-                    came.received
+                    "has {}, but {left} are left: the source says there are {of}",
+                    counted(came.received)
                 );
                 return Err(self.short(page, message));
             }
@@ -438,6 +426,34 @@ impl Paging {
 
     fn failure(&self, kind: FailureKind, message: String) -> Failure {
         Failure::new(FailureClass::Permanent, kind, message).at(self.at)
+    }
+}
+
+/// "1 record", "2 records".
+pub(super) fn counted(records: u64) -> String {
+    if records == 1 { "1 record".to_owned() } else { format!("{records} records") }
+}
+
+/// A number that the answer gives. Page 1 must give it, a page without records need not.
+pub(super) fn count(
+    program: &Program,
+    page: &Page,
+    decoded: &Decoded<'_>,
+    view: &View<'_>,
+) -> Result<Option<u64>, Failure> {
+    let optional = program.path().is_some_and(|path| path.optional);
+    match first(decoded.outputs(program, view)?) {
+        Value::Null if optional || page.number > 1 => Ok(None),
+        Value::Null => {
+            let message =
+                format!("the answer does not say how many there are: nothing at `{}`", program.source);
+            Err(Failure::new(FailureClass::Permanent, FailureKind::Missing, message).at(program.at))
+        }
+        Value::Number(number) if number.as_f64().is_some_and(|number| number >= 0.0) => {
+            Ok(number.as_u64().or_else(|| number.as_f64().map(|number| number as u64)))
+        }
+        Value::String(text) if text.trim().parse::<u64>().is_ok() => Ok(text.trim().parse().ok()),
+        other => Err(unfit(program, &other, "a number")),
     }
 }
 

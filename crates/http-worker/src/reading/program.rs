@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use entities::{Failure, FailureClass, FailureKind, JqText, Place};
-use expr::{ExprError, Jq, PlainPath};
+use expr::{ExprError, Jq, JqScope, PlainPath};
 use serde_json::Value;
 
 use super::view::View;
@@ -43,7 +43,12 @@ impl Program {
 
     /// Whether it holds.
     pub(super) fn holds(&self, input: &Value, view: &View<'_>) -> Result<bool, Failure> {
-        self.jq.holds(input, &view.scope()).map_err(|e| failure(self.key, &e).at(self.at))
+        self.holds_in(input, &view.scope())
+    }
+
+    /// Whether it holds where there is no answer.
+    pub(super) fn holds_in(&self, input: &Value, scope: &JqScope<'_>) -> Result<bool, Failure> {
+        self.jq.holds(input, scope).map_err(|e| failure(self.key, &e).at(self.at))
     }
 }
 

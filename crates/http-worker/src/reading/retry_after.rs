@@ -14,7 +14,7 @@ const DECADES: Duration = Duration::from_secs(1_000_000_000);
 
 /// How long `Retry-After` asks to wait: delta-seconds, or a date by the server's own clock. A number
 /// that would be decades is a date too: some servers send the epoch, as they do in `X-RateLimit-Reset`.
-pub(super) fn retry_after(headers: &HeaderMap, received: Moment) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, received: Moment) -> Option<Duration> {
     let value = text(headers, "retry-after")?;
     let now = server_now(headers, received);
     match seconds(value) {
@@ -75,7 +75,12 @@ fn seconds(value: &str) -> Option<Duration> {
 
 /// The server's clock, since its dates are by it.
 fn server_now(headers: &HeaderMap, received: Moment) -> Moment {
-    text(headers, "date").and_then(http_date).unwrap_or(received)
+    date_of(headers).unwrap_or(received)
+}
+
+/// What `Date` says.
+pub(crate) fn date_of(headers: &HeaderMap) -> Option<Moment> {
+    text(headers, "date").and_then(http_date)
 }
 
 /// The three forms of RFC 9110 §5.6.7.

@@ -7,9 +7,10 @@ use http::HeaderValue;
 use serde_json::{Map, Value};
 use url::form_urlencoded::Serializer;
 
+use super::Sending;
 use super::{CompiledRequest, Paging, each_text};
-use crate::auth::Credential;
-use crate::template::{Data, wrong};
+use crate::auth::{Credential, TokenPlace};
+use crate::template::{Data, Text, wrong};
 
 /// A spec's body, compiled.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) enum CompiledBody {
     Fixed(Bytes, &'static str),
     Json(Option<Data>),
     Form(Vec<(String, Data)>),
+    /// The text as it is; its `Content-Type` is the plan's to set.
+    Raw(Text),
 }
 
 const JSON: &str = "application/json";
@@ -33,7 +36,7 @@ impl CompiledBody {
         at: Place,
         run: &Scope<'_>,
     ) -> Result<CompiledBody, Failure> {
-        let key = matches!(credential, Some(Credential::Body(..)));
+        let key = credential.is_some_and(Credential::in_body);
         Ok(match body {
             Body::Empty if key || paging.in_json() => CompiledBody::Json(None),
             Body::Empty if paging.in_form() => CompiledBody::Form(Vec::new()),
@@ -53,7 +56,11 @@ impl CompiledBody {
                     _ => CompiledBody::Json(Some(data)),
                 }
             }
-            Body::Raw(_) => return Err(wrong("not built yet: `body`", at)),
+            Body::Raw(_) if key || paging.in_body() => {
+                return Err(wrong("a page or key cannot go into `body`, which is sent as it is", at)
+                    .help("write the body as `json` or `form`"));
+            }
+            Body::Raw(text) => CompiledBody::Raw(Text::compile(text, run)?),
             Body::Form(fields) => CompiledBody::Form(
                 fields
                     .iter()
@@ -66,7 +73,7 @@ impl CompiledBody {
     /// The body's `Content-Type`, unless the plan names one.
     pub(crate) fn content_type(&self) -> Option<HeaderValue> {
         match self {
-            CompiledBody::Empty => None,
+            CompiledBody::Empty | CompiledBody::Raw(_) => None,
             CompiledBody::Fixed(_, kind) => Some(HeaderValue::from_static(kind)),
             CompiledBody::Json(_) => Some(HeaderValue::from_static(JSON)),
             CompiledBody::Form(_) => Some(HeaderValue::from_static(FORM)),
@@ -78,6 +85,7 @@ impl CompiledBody {
         request: &CompiledRequest,
         scope: &Scope<'_>,
         paged: Option<&Value>,
+        sending: &Sending,
     ) -> Result<Option<Bytes>, Failure> {
         match self {
             CompiledBody::Empty => Ok(None),
@@ -89,8 +97,15 @@ impl CompiledBody {
                 };
                 let mut fits = true;
                 request.paging.to_json(paged, |path, page| fits &= set(&mut value, path, page.clone()));
-                if let Some(Credential::Body(path, key)) = &request.credential {
-                    fits &= set(&mut value, path, Value::String(key.render(scope)?.into_owned()));
+                let key = match &request.credential {
+                    Some(Credential::Body(path, key)) => Some((path, key.render(scope)?.into_owned())),
+                    Some(Credential::Token(TokenPlace::Body(path), _)) => {
+                        sending.token.as_ref().map(|token| (path, token.value.expose().to_owned()))
+                    }
+                    _ => None,
+                };
+                if let Some((path, key)) = key {
+                    fits &= set(&mut value, path, Value::String(key));
                 }
                 if !fits {
                     return Err(wrong(
@@ -100,6 +115,7 @@ impl CompiledBody {
                 }
                 Ok(Some(Bytes::from(value.to_string())))
             }
+            CompiledBody::Raw(text) => Ok(Some(Bytes::from(text.render(scope)?.into_owned()))),
             CompiledBody::Form(fields) => {
                 let mut form = Serializer::new(String::new());
                 for (name, data) in fields {

@@ -138,6 +138,22 @@ impl Paging {
         Ok(())
     }
 
+    /// Whether the name is one that the path gets from the paging.
+    pub(crate) fn binds(&self, name: &str) -> bool {
+        self.in_path() && self.names().any(|param| param.name == name)
+    }
+
+    pub(crate) fn in_path(&self) -> bool {
+        self.place == Some(ParamPlace::Path)
+    }
+
+    /// The names that the path may use, for a page.
+    pub(crate) fn to_names(&self, position: &Position, mut bind: impl FnMut(&str, Value)) {
+        if self.in_path() {
+            self.each(self.value(position).as_ref(), |param, value| bind(&param.name, value.clone()));
+        }
+    }
+
     fn names(&self) -> impl Iterator<Item = &Param> {
         self.position.iter().chain(self.size.iter().map(|(param, _)| param))
     }

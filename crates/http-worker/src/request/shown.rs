@@ -6,18 +6,22 @@ use entities::{Hop, Job, Position};
 use expr::{Globals, Scope};
 use url::Url;
 
-use super::{CompiledRequest, each_text};
+use super::{CompiledRequest, Sending, each_text};
 use crate::address::{encode_path, encode_query, push_pair};
-use crate::auth::Credential;
+use crate::auth::{Credential, TokenPlace};
 
 const HIDDEN: &str = "***";
 
 impl CompiledRequest {
     /// `GET https://…`: each part that a secret went into is `***`. Values still have to be redacted.
-    pub(crate) fn shown(&self, job: &Job, globals: &Globals) -> String {
+    pub(crate) fn shown(&self, job: &Job, globals: &Globals, sending: &Sending) -> String {
         let start = self.cursor_start(&job.task, globals).ok().flatten();
-        let scope = self.scope(&job.task, globals, start.as_deref());
+        let scope = self.scope(&job.task, globals, start.as_deref(), sending);
         match (&job.hop, &job.task.page.position) {
+            (Some(Hop::Redirect { url, get, bare: true, .. }), _) => {
+                let method = if *get { "GET" } else { self.method.as_str() };
+                format!("{method} {}", shown_foreign(url))
+            }
             (Some(Hop::Redirect { url, get, .. }), _) => {
                 let method = if *get { "GET" } else { self.method.as_str() };
                 format!("{method} {}", self.shown_elsewhere(url))
@@ -28,9 +32,9 @@ impl CompiledRequest {
     }
 
     /// Every text in this request that no output may show.
-    pub(crate) fn hidden(&self, job: &Job, globals: &Globals) -> Vec<String> {
+    pub(crate) fn hidden(&self, job: &Job, globals: &Globals, sending: &Sending) -> Vec<String> {
         let start = self.cursor_start(&job.task, globals).ok().flatten();
-        let scope = self.scope(&job.task, globals, start.as_deref());
+        let scope = self.scope(&job.task, globals, start.as_deref(), sending);
         let mut hidden: Vec<String> = self
             .hidden
             .iter()
@@ -39,6 +43,12 @@ impl CompiledRequest {
             .collect();
         if let Some(credential) = &self.credential {
             hidden.extend(credential.forms(&scope));
+        }
+        if let Some(token) = &sending.token {
+            hidden.extend(token.forms());
+        }
+        if let Some(Credential::Token(_, source)) = &self.credential {
+            hidden.extend(source.hidden());
         }
         hidden
     }
@@ -80,8 +90,14 @@ impl CompiledRequest {
         let paged = self.paging.value(&job.task.page.position);
         self.paging
             .to_query(paged.as_ref(), |name, value| each_text(value, |text| pairs.push(pair(name, text))));
-        if let Some(Credential::Query(name, _)) = &self.credential {
-            pairs.push(format!("{name}={HIDDEN}"));
+        match &self.credential {
+            Some(Credential::Query(name, _) | Credential::Token(TokenPlace::Query(name), _)) => {
+                pairs.push(format!("{name}={HIDDEN}"));
+            }
+            Some(Credential::Signed(signing)) => signing.shown_query(scope, |name, value| {
+                pairs.push(value.map_or_else(|| format!("{name}={HIDDEN}"), |value| pair(name, value)));
+            }),
+            _ => {}
         }
         if !pairs.is_empty() {
             out.push(if out.contains('?') { '&' } else { '?' });
@@ -105,9 +121,17 @@ impl CompiledRequest {
 
     fn is_hidden(&self, name: &str) -> bool {
         matches!(&self.credential, Some(Credential::Query(key, _)) if key == name)
+            || self.credential.as_ref().is_some_and(|credential| credential.owns(name))
             || self.query.iter().any(|part| part.name == name && part.value.uses_secrets())
             || self.path.query.as_ref().is_some_and(super::Text::uses_secrets)
     }
+}
+
+/// A URL of another origin: its query may be a signature as a whole.
+fn shown_foreign(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return "…".to_owned() };
+    let query = if url.query().is_some() { "?***" } else { "" };
+    format!("{}{}{query}", crate::address::origin(&url), url.path())
 }
 
 fn shown_pairs(url: &Url, hidden: impl Fn(&str) -> bool) -> Vec<String> {

@@ -5,8 +5,12 @@ mod plans;
 mod server;
 
 mod answers;
+mod formats;
 mod proxies;
 mod redirects;
+mod rotation;
 mod secrets;
+mod signing;
 mod tls;
+mod tokens;
 mod wire;

@@ -1,16 +1,18 @@
 //! Plans of one endpoint and one task, and how to run one request of them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use entities::{
     Auth, Bindings, Body, Endpoint, EndpointIndex, Execution, Failure, Hop, Job, Limits, Method, Mode,
     Moment, Outcome, Page, PhaseCell, Place, PlanName, Position, Reading, Redirects, RetryPolicy, RunContext,
-    RunId, Secret, Secrets, SourceText, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, TaskSpec,
-    TemplateText, TimeOuts, ValueTemplate, Worker, WorkerFactory, WorkerId,
+    RunId, SchemaPolicy, Secret, Secrets, SourceText, SpecIndex, StoreTarget, SyncPlan, Task, TaskId,
+    TaskSpec, TemplateText, TextPolicy, TimeOuts, ValueTemplate, Worker, WorkerFactory, WorkerId,
 };
-use http_worker::{HttpConfig, HttpWorkers, ProxySettings};
+use http_worker::{Clock, HttpConfig, HttpWorkers, ProxySettings};
 use serde_json::{Map, Value};
 
 /// In every plan: `{{ secrets.canary }}`.
@@ -27,6 +29,8 @@ pub(crate) struct Case {
     pub(crate) proxy: ProxySettings,
     pub(crate) roots: Option<Vec<u8>>,
     pub(crate) canary: String,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) clock: Clock,
 }
 
 pub(crate) fn template(source: &str) -> TemplateText {
@@ -72,6 +76,8 @@ impl Case {
                 body: Body::Empty,
                 auth: None,
                 redirects: Redirects::SameOrigin,
+                idempotency: None,
+                zone: None,
                 foreach: Vec::new(),
                 paginate: None,
                 reading: Reading::default(),
@@ -79,6 +85,9 @@ impl Case {
                 table: "things".to_owned(),
                 key: Vec::new(),
                 mode: Mode::Append,
+                types: Vec::new(),
+                schema: SchemaPolicy::Evolve,
+                text: TextPolicy::Replace,
                 cursor: None,
                 fingerprint: String::new(),
                 at: Place::default(),
@@ -90,6 +99,8 @@ impl Case {
             proxy: ProxySettings::default(),
             roots: None,
             canary: CANARY.to_owned(),
+            state_dir: None,
+            clock: Arc::new(now),
         };
         edit(&mut case);
         case
@@ -108,8 +119,9 @@ impl Case {
             sandbox_origin: None,
             proxy: self.proxy.clone(),
             user_agent: "syncctl/test".to_owned(),
-            clock: Arc::new(now),
+            clock: self.clock.clone(),
             extra_roots: self.roots.clone(),
+            state_dir: self.state_dir.clone(),
         })
         .unwrap()
     }
@@ -128,8 +140,13 @@ impl Case {
         };
         let mut secrets = Secrets::default();
         secrets.0.insert("canary".to_owned(), Secret::new(self.canary.clone()));
-        let context =
-            RunContext { run: RunId(1), plan: Arc::new(plan), secrets, now: now(), vars: Map::new() };
+        let context = RunContext {
+            run: RunId(1),
+            plan: Arc::new(plan),
+            secrets,
+            now: (self.clock)(),
+            vars: Map::new(),
+        };
         let bindings = self.bindings.as_object().cloned().unwrap_or_default();
         Job {
             context: Arc::new(context),
@@ -140,6 +157,7 @@ impl Case {
                 combination: Some(0),
                 bindings: Bindings(Arc::new(bindings)),
                 page: Page { position: self.position.clone(), ..Page::first() },
+                slice: None,
                 cursor: self.cursor.clone(),
             },
             attempt: 1,
@@ -163,6 +181,25 @@ impl Case {
             Ok(execution) => failure_of(execution),
         }
     }
+}
+
+/// Executes a job as the engine does: each hop takes another grant. The outcome, and how many grants it took.
+pub(crate) async fn drive(workers: &HttpWorkers, job: &Job) -> (Outcome, u32) {
+    let (mut worker, mut job) = (workers.worker(WorkerId(0)), job.clone());
+    for grants in 1..20 {
+        match worker.execute(&job).await.outcome {
+            Outcome::Hop(hop) => job.hop = Some(hop),
+            outcome => return (outcome, grants),
+        }
+    }
+    panic!("hops without end: {:?}", job.hop);
+}
+
+/// A clock that stands still until it is set, in milliseconds since the Unix epoch.
+pub(crate) fn standing_clock(millis: i64) -> (Clock, Arc<AtomicI64>) {
+    let time = Arc::new(AtomicI64::new(millis));
+    let read = time.clone();
+    (Arc::new(move || Moment::from_millis(read.load(Ordering::Relaxed))), time)
 }
 
 /// The failure that an execution ended in.

@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use entities::{FailureClass, FailureKind};
+use entities::{FailureClass, FailureKind, Grant, Outcome, Redirects};
 use http_worker::ProxySettings;
 
-use crate::plans::Case;
+use crate::plans::{Case, drive};
 use crate::server::{Server, Then, answer, ok};
 use crate::tls::{Authority, TlsServer};
+use crate::tokens::oauth2;
 
 #[tokio::test]
 async fn plain_http_is_forwarded_whole() {
@@ -21,6 +22,32 @@ async fn plain_http_is_forwarded_whole() {
     let request = &proxy.requests()[0];
     assert!(request.starts_with("GET http://api.example:8080/things?x=1 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("proxy-authorization: Basic bWU6cHc=\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn token_requests_and_redirects_go_the_same_way() {
+    let proxy = Server::start(|request| match request.split(' ').nth(1).unwrap() {
+        "http://auth.example/token" => (ok("application/json", br#"{"access_token":"t0k3n"}"#), Then::Keep),
+        "http://api.example/x" => (answer(302, "Location: http://files.example/y\r\n", b""), Then::Keep),
+        _ => (ok("application/json", b"[]"), Then::Keep),
+    });
+    let case = Case::get("http://api.example", "/x", |case| {
+        case.endpoint.auth = oauth2("http://auth.example/token", Grant::ClientCredentials, |_| {});
+        case.spec.redirects = Redirects::Origins(vec!["http://files.example".to_owned()]);
+        case.proxy.http = Some(format!("http://me:pw@127.0.0.1:{}", proxy.port));
+    });
+    let (outcome, grants) = drive(&case.workers(), &case.job()).await;
+    assert!(matches!(outcome, Outcome::Landed(_)) && grants == 3, "{outcome:?}");
+    let requests = proxy.requests();
+    for (request, begins) in requests.iter().zip([
+        "POST http://auth.example/token ",
+        "GET http://api.example/x ",
+        "GET http://files.example/y ",
+    ]) {
+        assert!(request.starts_with(begins), "{request}");
+        assert!(request.contains("proxy-authorization: Basic bWU6cHc=\r\n"), "{request}");
+    }
+    assert!(!requests[2].contains("t0k3n"), "{}", requests[2]);
 }
 
 #[tokio::test]

@@ -191,6 +191,8 @@ async fn cursors_start_where_the_plan_says() {
             case.spec.cursor = Some(CursorSpec {
                 field: "at".to_owned(),
                 start: template("{{ from }}"),
+                lookback: None,
+                granularity: None,
                 at: Place::default(),
             });
             case.bindings = json!({"from": "2024"});
@@ -269,4 +271,81 @@ async fn values_do_not_climb_out_of_the_path() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_raw_body_goes_as_it_is() {
+    let server = Server::empty();
+    let case = Case::post(&server.origin, "/x", |case| {
+        case.bindings = json!({"id": 7});
+        case.spec.body = Body::Raw(template("<q id=\"{{ id }}\">é\n</q>"));
+        case.spec.headers = vec![("Content-Type".to_owned(), template("text/xml"))];
+    });
+    case.run().await.unwrap();
+    let request = &server.requests()[0];
+    assert!(request.ends_with("\r\n\r\n<q id=\"7\">é\n</q>"), "{request}");
+    assert!(
+        request.contains("content-type: text/xml\r\n") && !request.contains("json\r\ncontent-t"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn pages_in_the_path() {
+    let by_page = |start| PaginateBy::Page {
+        param: "page".to_owned(),
+        place: ParamPlace::Path,
+        start,
+        size: Some(SizeParam { param: "size".to_owned(), value: 50 }),
+        pages: None,
+        total: None,
+    };
+    let by_token = || PaginateBy::Token {
+        param: "page".to_owned(),
+        place: ParamPlace::Path,
+        size: None,
+        next: JqText { source: ".next".into(), at: Place::default() },
+    };
+    for (by, path, position, expected) in [
+        (by_page(3), "/l/{{ page }}/{{ size }}", Position::First, "/l/3/50"),
+        (by_page(0), "/l/{{ page }}/{{ size }}", Position::Number(4), "/l/4/50"),
+        (by_token(), "/l/{{ page | default('') }}", Position::First, "/l/"),
+        (by_token(), "/l/{{ page | default('') }}", Position::Token(json!("a/b c")), "/l/a/b%20c"),
+        (
+            by_token(),
+            "/l/{{ page | default('') | urlencode }}",
+            Position::Token(json!("a/b c")),
+            "/l/a%2Fb%20c",
+        ),
+    ] {
+        let request = sent(|case| {
+            case.spec.path = template(path);
+            case.spec.paginate = Some(Paginate { by, until: None, max_pages: None, at: Place::default() });
+            case.position = position;
+        })
+        .await;
+        assert!(request.contains(&format!("{expected} HTTP")), "{expected}: {request}");
+    }
+}
+
+#[tokio::test]
+async fn the_idempotency_key_is_the_same_for_the_same_request() {
+    let key = |edit: fn(&mut Case)| async move {
+        let request = sent(|case| {
+            case.spec.idempotency = Some("Idempotency-Key".to_owned());
+            case.bindings = json!({"id": 7});
+            case.clock = crate::plans::standing_clock(5).0;
+            edit(case);
+        })
+        .await;
+        let value = request.split_once("idempotency-key: ").unwrap().1;
+        value.split_once("\r\n").unwrap().0.to_owned()
+    };
+    let first = key(|_| {}).await;
+    assert_eq!(first.len(), 32);
+    // Another factory is another process.
+    assert_eq!(first, key(|_| {}).await);
+    assert_ne!(first, key(|case| case.bindings = json!({"id": 8})).await);
+    assert_ne!(first, key(|case| case.position = Position::Number(2)).await);
+    assert_ne!(first, key(|case| case.spec.name = "others".to_owned()).await);
 }

@@ -1,6 +1,9 @@
 //! Plans as data: wrong ones with their diagnostics, right ones with what they mean, and noise.
 
+mod accepted;
+mod format;
 mod invalid;
+mod kinds;
 mod noise;
 mod secrets;
 mod valid;
@@ -21,7 +24,20 @@ impl Lookup for World {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        if path == "token.txt" { Ok("from a file\n".to_owned()) } else { Err("no such file".to_owned()) }
+        let text = match path {
+            "token.txt" => "from a file\n",
+            "symbols.csv" => "symbol,exchange\nA,x\n\"B, C\",y\n",
+            "changed.jsonl" => "{\"symbol\": \"A\"}\n",
+            "symbols.jsonl" | "copy.jsonl" => "{\"symbol\": \"A\", \"lots\": 1.50}\n\n{\"symbol\": \"B\"}\n",
+            "none.csv" => "symbol,exchange\n",
+            "empty.csv" => "",
+            "ragged.csv" => "symbol,exchange\nA,x\n\nB\n",
+            "twice.csv" => "symbol,symbol\nA,B\n",
+            "broken.jsonl" => "{\"symbol\": \"A\"}\n{\"symbol\":\n",
+            "numbers.jsonl" => "1\n2\n",
+            _ => return Err("no such file".to_owned()),
+        };
+        Ok(text.to_owned())
     }
 
     fn command(&self, argv: &[String]) -> Result<String, String> {

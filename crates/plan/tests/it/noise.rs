@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use crate::World;
 
-const SEEDS: [&str; 3] = [
+const SEEDS: [&str; 4] = [
     include_str!("../valid/everything.toml"),
+    include_str!("../valid/kinds.toml"),
     include_str!("../invalid/several.toml"),
     include_str!("../invalid/rules.toml"),
 ];
@@ -39,9 +40,119 @@ const WORDS: [&str; 24] = [
     "$vars.",
 ];
 
-fn check(text: &str) {
-    if let Err(diagnostics) = load("noise.toml", text, &World, &[]) {
-        check_places(text, &diagnostics);
+/// Ways to write each key of a task: right ones, and ones that are wrong beside some others.
+const TASK_KEYS: &[(&str, &[&str])] = &[
+    (
+        "query",
+        &[
+            "{ since = \"{{ cursor }}\" }",
+            "{ day = \"{{ day.start }}\", n = 1 }",
+            "{ page = 1 }",
+            "{ a = \"{{ row.symbol }}\" }",
+        ],
+    ),
+    ("json", &["{ a = \"{{ n }}\" }", "[1, 2]", "\"{{ issue }}\""]),
+    ("form", &["{ a = \"{{ symbol }}\" }"]),
+    ("body", &["\"{{ day.last | json }}\""]),
+    ("headers", &["{ X-Day = \"{{ today }}\" }", "{ K = \"{{ secrets.s }}\" }"]),
+    (
+        "auth",
+        &[
+            "\"none\"",
+            "{ bearer = \"{{ secrets.s }}\" }",
+            "{ oauth2 = { grant = \"client_credentials\", token_url = \"/t\", client_id = \"i\", client_secret = \"{{ secrets.s }}\" } }",
+            "{ oauth2 = { grant = \"password\", token_url = \"/t\", client_id = \"i\", username = \"u\", password = \"{{ secrets.s }}\", auth_style = \"basic\" } }",
+            "{ login = { post = \"/s\", json = { a = 1 }, token = \".t\", send = { body = \"auth.token\", value = \"{{ token }}\" } } }",
+            "{ hmac = { algorithm = \"sha1\", key = \"{{ secrets.s }}\", message = \"{{ path }}{{ nonce }}\", query = { s = \"{{ signature }}\" } } }",
+            "{ jwt = { algorithm = \"HS256\", key = \"{{ secrets.s }}\", claims = { exp = 1 } } }",
+        ],
+    ),
+    (
+        "foreach",
+        &[
+            "{ symbol = [\"A\", \"B\"], n = { from = 1, to = 9 } }",
+            "{ day = { every = \"1 day\", from = \"{{ cursor }}\", to = \"{{ now }}\", overlap = \"1h\" } }",
+            "{ issue = { task = \"issues\", where = \".n > 0\", batch = 10 } }",
+            "{ issue = { task = \"issues\", all = true }, day = { every = \"1 month\", from = \"{{ issue.at }}\", to = \"{{ today }}\" } }",
+            "{ row = { file = \"symbols.csv\" }, issue = { task = \"t\" } }",
+        ],
+    ),
+    ("zone", &["\"Asia/Shanghai\"", "\"Mars\""]),
+    (
+        "paginate",
+        &[
+            "{ by = \"page\", size = { param = \"n\", value = 10 }, pages = \".p\" }",
+            "{ by = \"offset\", in = \"json\", param = \"a.b\", total = \".t\", until = \".d = 1\" }",
+            "{ by = \"token\", in = \"path\", param = \"page\", next = \".n\", max_pages = 3 }",
+            "{ by = \"link\" }",
+        ],
+    ),
+    ("decode", &["\"csv\"", "\"xml\""]),
+    ("records", &["\".[]\"", "\".data[] | select(.a)\""]),
+    ("columns", &["\".c\""]),
+    ("map", &["\"{id, at, s: $symbol}\"", "\"{x}\""]),
+    ("where", &["\".a == 1\"", "\".a = 1\""]),
+    ("fields", &["{ s = \"{{ symbol }}\", r = \"{{ record.id }}\" }"]),
+    ("total", &["\".count\""]),
+    ("cap", &["5", "6000"]),
+    (
+        "cursor",
+        &[
+            "{ field = \"at\", start = \"2024-01-01\", lookback = \"1d\", granularity = \"1s\" }",
+            "{ field = \"id\", start = 0 }",
+        ],
+    ),
+    ("table", &["\"issues\"", "\"T\""]),
+    ("key", &["[\"id\"]", "[\"id\", \"at\"]"]),
+    ("mode", &["\"append\"", "\"merge\"", "\"replace\"", "\"mirror\""]),
+    ("deleted", &["\"mark\""]),
+    ("types", &["{ at = \"timestamp\", id = \"int\" }"]),
+    ("schema", &["\"frozen\""]),
+    ("text", &["\"fail\""]),
+    (
+        "on",
+        &[
+            "[{ status = 403, do = \"reauth\" }, { status = \"4xx\", when = \".gone\", do = \"split\" }]",
+            "[{ when = \".e\", do = \"wait\", for = \"1m\" }, { when = \".e\", do = \"stop\" }]",
+        ],
+    ),
+    ("redirects", &["[\"https://cdn.example\"]", "\"none\""]),
+    ("idempotency", &["\"Idempotency-Key\""]),
+];
+
+/// A plan of two tasks that write what `said` picks of each key; 0 leaves a key out.
+fn built(path: usize, said: &[usize]) -> String {
+    let paths = [
+        "get = \"/x\"",
+        "post = \"/x/{{ symbol }}\"",
+        "get = \"/x/{{ issue.id }}\"",
+        "post = \"/{{ page }}\"",
+    ];
+    let mut text = "[plan]\nname = \"p\"\n[secrets]\ns = { env = \"S\" }\n[endpoints.a]\nbase_url = \"https://x.example\"\n\
+                    [tasks.issues]\nget = \"/issues\"\nkey = [\"id\"]\n[tasks.t]\n"
+        .to_owned();
+    text.push_str(paths[path]);
+    for ((key, values), pick) in TASK_KEYS.iter().zip(said) {
+        if let Some(value) = pick.checked_sub(1).and_then(|pick| values.get(pick)) {
+            text.push_str(&format!("\n{key} = {value}"));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// Whether a plan loads; what is said about it has a place, and twice is said the same.
+fn check(text: &str) -> bool {
+    match load("noise.toml", text, &World, &[]) {
+        Ok(loaded) => {
+            let again = load("noise.toml", text, &World, &[]).map(|loaded| loaded.plan.tasks);
+            assert_eq!(again.ok(), Some(loaded.plan.tasks), "{text}");
+            true
+        }
+        Err(diagnostics) => {
+            check_places(text, &diagnostics);
+            false
+        }
     }
 }
 
@@ -71,9 +182,42 @@ proptest! {
         check(&text);
     }
 
+    /// Every key beside every other.
+    #[test]
+    fn built_plans(path in 0..4usize, said in prop::collection::vec((0..4u8, 0..8usize), TASK_KEYS.len())) {
+        // Most keys are left out, or nearly every plan would be wrong in the same ways.
+        let said: Vec<usize> = said.into_iter().map(|(often, pick)| if often == 0 { pick } else { 0 }).collect();
+        check(&built(path, &said));
+    }
+
     #[test]
     fn any_text(text in "\\PC{0,200}") {
         check(&text);
+    }
+}
+
+/// Each key that needs no other is right on its own: else nothing of the above would get far.
+#[test]
+fn some_built_plans_are_right() {
+    let needing = ["json", "form", "body", "query", "foreach", "map", "fields", "on", "cursor", "deleted"];
+    for (at, (key, values)) in TASK_KEYS.iter().enumerate().filter(|(_, (key, _))| !needing.contains(key)) {
+        // The page in the path needs a path that has it.
+        let path = if *key == "paginate" { 3 } else { 0 };
+        let right = |pick: usize| {
+            let mut said = vec![0; TASK_KEYS.len()];
+            said[at] = pick;
+            check(&built(path, &said))
+        };
+        assert!((1..=values.len()).any(right), "{key} alone is never right");
+    }
+}
+
+/// What the fuzz targets (crates/plan/fuzz) have found, so that it stays found.
+#[test]
+fn what_fuzzing_found() {
+    let head = "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\n[tasks.t]\n";
+    for template in ["{{ \u{69b}  is_+duration(ey) }}", "{{ é or now - duration('1d') }}"] {
+        check(&format!("{head}get = \"/{template}\"\n"));
     }
 }
 

@@ -18,7 +18,6 @@ fn secrets_come_from_where_the_plan_says() {
         assert_eq!(secrets.0["s"].expose(), expected, "{source}");
     };
     check("{ env = \"SET\" }", "from the environment");
-    check("{ env = \"UNSET\", default = \"d\" }", "d");
     check("{ file = \"token.txt\" }", "from a file");
     check("{ command = [\"op\", \"read\", \"x\"] }", "from a command");
     check("\"written down\"", "written down");
@@ -89,6 +88,20 @@ base_url = "https://x.example"
 auth = { bearer = "CANARY", x = 1 }
 [endpoints.b]
 base_url = "https://me:CANARY@x.example"
+[endpoints.c]
+base_url = "me:CANARY@x.example"
+[endpoints.d]
+base_url = "https://x.example"
+auth = { oauth2 = { grant = "refresh_token", refresh_token = "CANARY", client_id = "i", token_url = "me:CANARY@x.example" } }
+[endpoints.e]
+base_url = "https://x.example"
+auth = { jwt = { algorithm = "RS256", key = "CANARY", claims = {} } }
+[endpoints.f]
+base_url = "https://x.example"
+auth = { hmac = { algorithm = "sha256", key = "CANARY", message = "{{ path }}" } }
+[endpoints.g]
+base_url = "https://x.example"
+auth = { login = { post = "/s", json = { who = { user = "me", password = "CANARY" } }, token = ".t" } }
 [tasks.t]
 endpoint = "a"
 get = "/x"

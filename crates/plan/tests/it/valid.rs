@@ -62,6 +62,19 @@ fn the_mode_follows_from_key_and_cursor() {
     check("get = \"/x\"\nkey = [\"id\"]\nmode = \"replace\"\n", Mode::Replace);
 }
 
+/// In a JSON body, `"{{ cursor }}"` keeps its type: the first run must not send text, the next a number.
+#[test]
+fn a_cursor_that_starts_at_a_number_stays_one() {
+    for (start, expected) in [("0", "{{ 0 }}"), ("-5", "{{ -5 }}"), ("0x10", "{{ 16 }}"), ("\"0\"", "0")] {
+        let plan = good(&format!(
+            "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\n[tasks.t]\npost = \"/x\"\n\
+             json = {{ since = \"{{{{ cursor }}}}\" }}\ncursor = {{ field = \"at\", start = {start} }}\n"
+        ));
+        let cursor = plan.tasks[0].cursor.as_ref().unwrap();
+        assert_eq!(&*cursor.start.source, expected);
+    }
+}
+
 #[test]
 fn every_key_means_what_the_format_says() {
     let text = include_str!("../valid/everything.toml");
@@ -117,7 +130,7 @@ fn every_key_means_what_the_format_says() {
     assert_eq!(comments.on[0].status, [(404, 404), (410, 410)]);
     assert_eq!(comments.on[0].message.as_deref(), Some("gone"));
 
-    assert_eq!((bars.mode, bars.method, bars.redirects), (Mode::Append, Method::Post, Redirects::None));
+    assert_eq!((bars.mode, bars.method, &bars.redirects), (Mode::Append, Method::Post, &Redirects::None));
     assert_eq!(bars.auth, Some(Auth::None));
     assert_eq!(bars.foreach.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["code", "n"]);
     assert_eq!(bars.foreach[1].over, Over::Range { from: 2020, to: 2024, step: 1 });

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::column::{ColumnType, Kinds};
 use crate::sql::{quoted, quoted_list};
-use crate::tables::{Column, Tables, stage_of};
+use crate::tables::{Column, Shape, Tables, stage_of};
 use crate::trouble::Trouble;
 use crate::widen;
 
@@ -17,9 +17,9 @@ pub(crate) fn swap(
     conn: &Connection,
     tables: &mut Tables,
     table: &str,
-    key: &[String],
+    shape: &Shape,
 ) -> Result<(), Trouble> {
-    let staged = tables.load(conn, &stage_of(table), key)?;
+    let staged = tables.load(conn, &stage_of(table), shape)?;
     let columns = staged.columns.clone();
     let there = staged.exists;
     let mut wanted: Vec<(&str, Kinds)> = Vec::with_capacity(columns.len());
@@ -27,12 +27,12 @@ pub(crate) fn swap(
         let holds_wide = column.kind == ColumnType::Int && staged.holds_wide(conn, at)?;
         wanted.push((&column.source, column.kind.as_kinds(holds_wide)));
     }
-    tables.load(conn, table, key)?.ensure(conn)?;
+    tables.load(conn, table, shape)?.ensure(conn)?;
     conn.execute_batch(&format!("DELETE FROM {}", quoted(table)))?;
     if !there {
         return Ok(());
     }
-    let target = tables.load(conn, table, key)?;
+    let target = tables.load(conn, table, shape)?;
     target.widen_to(conn, &wanted)?;
     if wanted.len() < columns.len() {
         target.make_more(conn)?;

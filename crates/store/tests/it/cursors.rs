@@ -1,9 +1,11 @@
 //! Cursors: published when a chain ends without a debt, never backwards, back on undo.
 
-use entities::{BeginRequest, Entry, Frozen, Landing, Mode, Moment, ResumeMode, RunEnd, RunId};
-use serde_json::{Map, Value, json};
+use entities::{BeginRequest, Entry, Landing, Mode, ResumeMode, RunEnd, RunId};
+use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, batch, cursor, failure, follow_up, landing_of, plan, spec, with_cursor};
+use crate::fixture::{
+    Fixture, batch, begin_request, cursor, failure, follow_up, landing_of, plan, spec, with_cursor,
+};
 
 fn setup() -> (Fixture, entities::SyncPlan) {
     (Fixture::new(), plan("p", vec![with_cursor(spec("t", Mode::Append, &[]))]))
@@ -98,17 +100,8 @@ fn a_full_refresh_ignores_but_keeps() {
     let landing = page(&mut f, run, 0, json!(5));
     commit(&mut f, landing);
     f.end(run, &[(0, 0)], RunEnd::Complete);
-    let request = BeginRequest {
-        plan: &plan,
-        specs: plan.spec_indices().collect(),
-        resume: ResumeMode::Auto,
-        full_refresh: true,
-        frozen: Frozen { now: Moment(1), vars: Map::new() },
-        now: Moment(1),
-    };
-    let begun = f.store.as_mut().unwrap().begin(&request).unwrap();
+    let begun = f.ask(&BeginRequest { full_refresh: true, ..begin_request(&plan) }).unwrap();
     assert!(begun.specs[0].cursors.is_empty());
-    f.next = begun.next_task.0;
     let landing = page(&mut f, begun.run, 0, json!(2));
     commit(&mut f, landing);
     assert_eq!(held(&f), ["'5'"]);

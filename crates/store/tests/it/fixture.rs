@@ -6,8 +6,9 @@ use std::sync::Arc;
 use entities::{
     BeginRequest, Begun, Bindings, Body, Cell, Committed, CursorSpec, CursorValue, EndpointIndex, Entry,
     Failure, FailureClass, FailureKind, Foreach, Frozen, Landing, Method, Mode, Moment, Over, Page, Place,
-    PlanName, Reading, RecordBatch, Redirects, ResumeMode, RunEnd, RunId, SourceText, Span, SpecIndex, Store,
-    StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, TaskSpec, TemplateText,
+    PlanName, Reading, RecordBatch, Redirects, ResumeMode, RunEnd, RunId, SchemaPolicy, SourceText, Span,
+    SpecIndex, Step, Store, StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, TaskSpec,
+    TemplateText, TextPolicy, Which, Work,
 };
 use serde_json::{Map, Value, json};
 use store::Stores;
@@ -23,6 +24,8 @@ pub(crate) fn spec(name: &str, mode: Mode, key: &[&str]) -> TaskSpec {
         body: Body::Empty,
         auth: None,
         redirects: Redirects::SameOrigin,
+        idempotency: None,
+        zone: None,
         foreach: Vec::new(),
         paginate: None,
         reading: Reading::default(),
@@ -30,6 +33,9 @@ pub(crate) fn spec(name: &str, mode: Mode, key: &[&str]) -> TaskSpec {
         table: name.to_owned(),
         key: key.iter().map(|k| (*k).to_owned()).collect(),
         mode,
+        types: Vec::new(),
+        schema: SchemaPolicy::default(),
+        text: TextPolicy::default(),
         cursor: None,
         fingerprint: "1".to_owned(),
         at: Place::default(),
@@ -37,14 +43,45 @@ pub(crate) fn spec(name: &str, mode: Mode, key: &[&str]) -> TaskSpec {
 }
 
 pub(crate) fn child_of(mut spec: TaskSpec, parent: u32) -> TaskSpec {
-    let over = Over::Records { task: SpecIndex(parent), filter: None };
+    let over = Over::Records { task: SpecIndex(parent), filter: None, batch: None, which: Which::Changed };
     spec.foreach.push(Foreach { name: "parent".to_owned(), over, at: Place::default() });
     spec
 }
 
 pub(crate) fn with_cursor(mut spec: TaskSpec) -> TaskSpec {
-    spec.cursor =
-        Some(CursorSpec { field: "at".to_owned(), start: TemplateText::new("0"), at: Place::default() });
+    spec.cursor = Some(CursorSpec {
+        field: "at".to_owned(),
+        start: TemplateText::new("0"),
+        lookback: None,
+        granularity: None,
+        at: Place::default(),
+    });
+    spec
+}
+
+/// With a list `n`, a cursor, and windows `day` that go on from it.
+pub(crate) fn windowed(spec: TaskSpec) -> TaskSpec {
+    let mut spec = with_cursor(spec);
+    let windows = Over::Windows {
+        every: Step::Days(1),
+        from: TemplateText::new("{{ cursor }}"),
+        to: TemplateText::new("{{ now }}"),
+        overlap: std::time::Duration::ZERO,
+    };
+    if spec.records().is_none() {
+        let list = Over::Range { from: 0, to: 9, step: 1 };
+        spec.foreach.push(Foreach { name: "n".to_owned(), over: list, at: Place::default() });
+    }
+    spec.foreach.push(Foreach { name: "day".to_owned(), over: windows, at: Place::default() });
+    spec
+}
+
+pub(crate) fn batched(mut spec: TaskSpec, size: u32) -> TaskSpec {
+    for foreach in &mut spec.foreach {
+        if let Over::Records { batch, .. } = &mut foreach.over {
+            *batch = Some(size);
+        }
+    }
     spec
 }
 
@@ -100,6 +137,19 @@ fn cell(value: &Value, text: &mut String) -> Cell {
     }
 }
 
+/// A run of everything.
+pub(crate) fn begin_request(plan: &SyncPlan) -> BeginRequest<'_> {
+    BeginRequest {
+        plan,
+        specs: plan.spec_indices().collect(),
+        resume: ResumeMode::Auto,
+        full_refresh: false,
+        work: Work::All,
+        frozen: Frozen { now: Moment(1_234_567_891), vars: Map::new() },
+        now: Moment::from_millis(1_000),
+    }
+}
+
 /// A store that can be dropped and opened again.
 pub(crate) struct Fixture {
     directory: tempfile::TempDir,
@@ -126,15 +176,16 @@ impl Fixture {
     }
 
     pub(crate) fn try_begin(&mut self, plan: &SyncPlan, resume: ResumeMode) -> Result<Begun, StoreError> {
-        let request = BeginRequest {
-            plan,
-            specs: plan.spec_indices().collect(),
-            resume,
-            full_refresh: false,
-            frozen: Frozen { now: Moment(1_234_567_891), vars: Map::new() },
-            now: Moment::from_millis(1_000),
-        };
-        let begun = self.store.as_mut().unwrap().begin(&request)?;
+        self.ask(&BeginRequest { resume, ..begin_request(plan) })
+    }
+
+    /// `syncctl retry`
+    pub(crate) fn retry(&mut self, plan: &SyncPlan) -> Result<Begun, StoreError> {
+        self.ask(&BeginRequest { work: Work::Failed, ..begin_request(plan) })
+    }
+
+    pub(crate) fn ask(&mut self, request: &BeginRequest<'_>) -> Result<Begun, StoreError> {
+        let begun = self.store.as_mut().unwrap().begin(request)?;
         self.next = begun.next_task.0;
         Ok(begun)
     }
@@ -150,17 +201,8 @@ impl Fixture {
     }
 
     fn begin_as(&mut self, plan: &SyncPlan, specs: &[u32], full_refresh: bool, resume: ResumeMode) -> RunId {
-        let request = BeginRequest {
-            plan,
-            specs: specs.iter().map(|spec| SpecIndex(*spec)).collect(),
-            resume,
-            full_refresh,
-            frozen: Frozen { now: Moment(1_234_567_891), vars: Map::new() },
-            now: Moment::from_millis(1_000),
-        };
-        let begun = self.store.as_mut().unwrap().begin(&request).unwrap();
-        self.next = begun.next_task.0;
-        begun.run
+        let specs = specs.iter().map(|spec| SpecIndex(*spec)).collect();
+        self.ask(&BeginRequest { specs, resume, full_refresh, ..begin_request(plan) }).unwrap().run
     }
 
     pub(crate) fn begin(&mut self, plan: &SyncPlan) -> RunId {
@@ -217,10 +259,23 @@ impl Fixture {
         TaskId(self.next - 1)
     }
 
+    pub(crate) fn end_spec(&mut self, run: RunId, spec: u32, failed: u64) -> Committed {
+        let first_child = TaskId(self.next);
+        self.next += 9;
+        self.commit(vec![Entry::EndSpec { run, spec: SpecIndex(spec), failed, first_child }]).remove(0)
+    }
+
     pub(crate) fn end(&mut self, run: RunId, specs: &[(u32, u64)], end: RunEnd) {
+        let first_child = TaskId(self.next);
+        self.next += 9;
         let mut entries: Vec<Entry> = specs
             .iter()
-            .map(|(spec, failed)| Entry::EndSpec { run, spec: SpecIndex(*spec), failed: *failed })
+            .map(|(spec, failed)| Entry::EndSpec {
+                run,
+                spec: SpecIndex(*spec),
+                failed: *failed,
+                first_child,
+            })
             .collect();
         entries.push(Entry::EndRun { run, end, at: Moment::from_millis(9_000) });
         self.commit(entries);

@@ -3,12 +3,17 @@
 
 mod fixture;
 
+mod batches;
 mod children;
 mod columns;
 mod cursors;
+mod debts;
 mod locks;
+mod migrate;
 mod model;
 mod modes;
 mod reader;
 mod resume;
+mod shapes;
+mod simulation;
 mod throughput;

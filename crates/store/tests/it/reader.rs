@@ -1,10 +1,10 @@
 //! What the command line asks of a store, while a run writes.
 
-use entities::{Mode, RunEnd};
+use entities::{Entry, Mode, RunEnd};
 use serde_json::json;
 use store::SqliteReader;
 
-use crate::fixture::{Fixture, plan, spec};
+use crate::fixture::{Fixture, batch, cursor, failure, follow_up, landing_of, plan, spec, with_cursor};
 
 #[test]
 fn answers_while_a_run_writes() {
@@ -50,4 +50,47 @@ fn answers_while_a_run_writes() {
         f.rows("SELECT plan, task, state, attempt, status, rows, waited_ms, ms, sent, message FROM _sync_requests WHERE task = 't'"),
         ["'p','t','done',1,200,2,5,40,'1970-01-01T00:00:02.000Z',null"]
     );
+}
+
+#[test]
+fn answers_what_explain_failures_and_retry_ask() {
+    let mut f = Fixture::new();
+    let plan = plan("p", vec![with_cursor(spec("t", Mode::Append, &[])), spec("u", Mode::Append, &[])]);
+    let run = f.begin(&plan);
+    for (n, result) in [Ok(batch(&json!([{"at": 1}, {"at": 2}]))), Err(failure())].into_iter().enumerate() {
+        let mut landing = f.landing(run, 0, n as u64, result);
+        landing.cursor = cursor(json!(2));
+        landing.cursor_of = Some(format!("{{\"n\":{n}}}"));
+        if n == 0 {
+            let next = follow_up(&landing.task, f.id());
+            landing.next.push(next.clone());
+            let mut last = landing_of(run, next, Ok(batch(&json!([]))));
+            last.cursor_of.clone_from(&landing.cursor_of);
+            f.commit([landing, last].map(|landing| Entry::Land(Box::new(landing))).into());
+        } else {
+            f.commit(vec![Entry::Land(Box::new(landing))]);
+        }
+    }
+    f.fail(run, 1, 4);
+    let reader = SqliteReader::open(&f.path()).unwrap();
+    assert!(reader.history("p", 9).unwrap().is_empty(), "not finished");
+    f.end(run, &[(0, 1), (1, 1)], RunEnd::Failed);
+
+    let history = reader.history("p", 9).unwrap();
+    let t = &history[0];
+    assert_eq!((t.task.as_str(), t.runs, t.chains, t.requests, t.failed, t.records), ("t", 1, 2, 3, 1, 2));
+    assert_eq!((t.requests_per_chain(), t.ms_per_request()), (1.5, 40.0));
+    let cursors = reader.cursors("p", 9).unwrap();
+    let shown: Vec<_> = cursors.iter().map(|c| (c.combination.clone(), c.value.clone(), c.debts)).collect();
+    assert_eq!(shown, [(json!({"n": 0}), Some(json!(2)), 0), (json!({"n": 1}), None, 1)]);
+    let retry = f.retry(&plan).unwrap().run;
+    for (spec, combination) in [(0, Some("{\"n\":1}")), (1, None)] {
+        let task = f.open_tasks(retry, spec).remove(0);
+        let mut landing = landing_of(retry, task, Ok(batch(&json!([]))));
+        landing.cursor_of = combination.map(str::to_owned);
+        f.commit(vec![Entry::Land(Box::new(landing))]);
+    }
+    f.end(retry, &[(0, 0), (1, 0)], RunEnd::Complete);
+    let cursors = reader.cursors("p", 9).unwrap();
+    assert!(cursors.iter().all(|cursor| cursor.debts == 0), "{cursors:?}");
 }

@@ -103,6 +103,10 @@ impl WorkerFactory for Factory {
         Ok(())
     }
 
+    fn drive(&self, _: &Arc<RunContext>, _: SpecIndex, _: Vars) -> Result<Option<Bindings>, Failure> {
+        Ok(None)
+    }
+
     fn forget(&self, _: &Arc<RunContext>) {}
 }
 

@@ -1,11 +1,16 @@
-//! `syncctl explain`: what a run would do. No network, no secret is resolved.
+//! `syncctl explain`: what a run would do: known, estimated from earlier runs, or not known. No network, no
+//! secret is resolved.
 
+mod experience;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::{Forecast, TaskForecast};
-use entities::{Limits, SecretSource, Secrets, StoreTarget, SyncPlan};
+use engine::{EndpointForecast, Forecast, TaskForecast};
+use entities::{Auth, Limits, Redirects, SecretSource, Secrets, StoreTarget, SyncPlan, TaskSpec, Which};
 use serde_json::{Value, json};
 
+use self::experience::Known;
 use crate::cli::{ExplainArgs, OutputKind};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
@@ -15,88 +20,326 @@ use crate::terminal::{Paint, clean, count, counted, duration, table, to_stdout};
 
 pub(super) fn explain(args: &ExplainArgs, context: &Context) -> Outcome {
     let plan = plan_file::load(&args.plan, &args.set, context)?;
-    let forecast = engine::forecast(&plan, context.now())
+    plan_file::check_tasks(&plan, &args.tasks)?;
+    let known = experience::known(&plan);
+    let forecast = engine::forecast_of(&plan, &args.tasks, context.now(), &known.experience)
         .map_err(|error| report::problem_of(error, &plan, &Secrets::default(), context.colour))?;
+    let shown =
+        Shown { plan: &plan, forecast: &forecast, known: &known, paint: Paint(context.stdout_colour) };
     match args.output {
-        OutputKind::Human => to_stdout(&human(&plan, &forecast, Paint(context.stdout_colour))),
-        OutputKind::Json => to_stdout(&format!("{:#}\n", object(&plan, &forecast))),
+        OutputKind::Human => to_stdout(&shown.text()),
+        OutputKind::Json => to_stdout(&format!("{:#}\n", shown.object())),
     }
     Ok(Exit::Complete)
 }
 
-fn human(plan: &SyncPlan, forecast: &Forecast, paint: Paint) -> String {
-    let mut out = paint.bold(plan.name.as_str());
-    if let Some(description) = &plan.description {
-        out.push_str(&format!(": {}", clean(description)));
-    }
-    out.push('\n');
+struct Shown<'a> {
+    plan: &'a SyncPlan,
+    forecast: &'a Forecast,
+    known: &'a Known,
+    paint: Paint,
+}
 
-    out.push_str(&format!("\n{}\n", paint.bold("tasks")));
-    let mut rows = vec![["task", "requests", "request", "lands in"].map(str::to_owned).to_vec()];
-    for task in &forecast.tasks {
-        rows.push(vec![
-            clean(&task.name).into_owned(),
-            requests_of(task),
-            clean(&task.request).into_owned(),
-            format!("{} ({})", clean(&task.table), task.mode),
-        ]);
-    }
-    out.push_str(&table(&rows, &[false; 4]));
+/// A host that a run may contact.
+struct Host {
+    host: String,
+    /// The endpoint it belongs to.
+    endpoint: String,
+    /// What it is contacted for.
+    role: &'static str,
+    /// The secrets that go there.
+    secrets: Vec<String>,
+}
 
-    out.push_str(&format!("\n{}\n", paint.bold("endpoints")));
-    let rows: Vec<Vec<String>> = plan
-        .endpoints
-        .iter()
-        .map(|endpoint| {
+impl Shown<'_> {
+    fn text(&self) -> String {
+        let mut out = self.paint.bold(self.plan.name.as_str());
+        if let Some(description) = &self.plan.description {
+            out.push_str(&format!(": {}", clean(description)));
+        }
+        out.push('\n');
+        out.push_str(&self.tasks());
+        out.push_str(&self.endpoints());
+        out.push_str(&self.hosts_text());
+        out.push_str(&self.secrets());
+        let StoreTarget::Sqlite(store) = &self.plan.store;
+        out.push_str(&format!(
+            "\n{} {} (SQLite)\n",
+            self.paint.bold("store"),
+            clean(&store.to_string_lossy())
+        ));
+        out.push('\n');
+        for sentence in self.sentences() {
+            out.push_str(&format!("{}\n", clean(&sentence)));
+        }
+        out
+    }
+
+    fn title(&self, text: &str) -> String {
+        format!("\n{}\n", self.paint.bold(text))
+    }
+
+    fn tasks(&self) -> String {
+        let mut rows =
+            vec![["task", "requests", "in all", "request", "lands in"].map(str::to_owned).to_vec()];
+        for task in &self.forecast.tasks {
+            let spec = self.plan.spec_named(&task.name).map(|index| self.plan.spec(index));
+            rows.push(vec![
+                clean(&task.name).into_owned(),
+                clean(&requests_of(task, spec)).into_owned(),
+                in_all(task),
+                clean(&task.request).into_owned(),
+                format!("{} ({})", clean(&task.table), task.mode),
+            ]);
+        }
+        format!("{}{}", self.title("tasks"), table(&rows, &[false; 5]))
+    }
+
+    fn endpoints(&self) -> String {
+        let row = |endpoint: &entities::Endpoint| {
             vec![
                 clean(&endpoint.name).into_owned(),
                 clean(&endpoint.base_url.source).into_owned(),
                 limits_of(&endpoint.limits).join(", "),
                 format!("{} at a time", endpoint.concurrency),
             ]
+        };
+        let rows: Vec<Vec<String>> = self.plan.endpoints.iter().map(row).collect();
+        format!("{}{}", self.title("endpoints"), table(&rows, &[false; 4]))
+    }
+
+    fn hosts_text(&self) -> String {
+        let row = |host: &Host| {
+            let secrets = match host.secrets.is_empty() {
+                true => "no secret goes there".to_owned(),
+                false => format!("gets {}", host.secrets.join(", ")),
+            };
+            vec![
+                clean(&host.host).into_owned(),
+                format!("{} of {}", host.role, clean(&host.endpoint)),
+                clean(&secrets).into_owned(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.hosts().iter().map(row).collect();
+        format!("{}{}", self.title("hosts"), table(&rows, &[false; 3]))
+    }
+
+    fn secrets(&self) -> String {
+        if self.plan.secrets.is_empty() {
+            return String::new();
+        }
+        let row = |(name, source): (&String, &SecretSource)| {
+            vec![clean(name).into_owned(), clean(&source_of(source)).into_owned()]
+        };
+        let rows: Vec<Vec<String>> = self.plan.secrets.iter().map(row).collect();
+        format!("{}{}", self.title("secrets (not read now)"), table(&rows, &[false; 2]))
+    }
+
+    /// The endpoints that the wanted tasks use, where their tokens come from, and where redirects may lead.
+    fn hosts(&self) -> Vec<Host> {
+        let mut hosts = Vec::new();
+        for (index, (endpoint, forecast)) in
+            self.plan.endpoints.iter().zip(&self.forecast.endpoints).enumerate()
+        {
+            let specs: Vec<&TaskSpec> =
+                self.specs().filter(|spec| spec.endpoint.0 as usize == index).collect();
+            if specs.is_empty() {
+                continue;
+            }
+            hosts.push(self.host(
+                forecast.host.clone(),
+                &endpoint.name,
+                "requests",
+                forecast.secrets.clone(),
+            ));
+            let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            let mut elsewhere: Vec<&String> = Vec::new();
+            for spec in specs {
+                if let Auth::OAuth2(oauth2) = spec.auth.as_ref().unwrap_or(&endpoint.auth)
+                    && let Some(host) = host_of(&oauth2.token_url.source)
+                {
+                    tokens.insert(host, forecast.secrets.clone());
+                }
+                if let Redirects::Origins(origins) = &spec.redirects {
+                    elsewhere.extend(
+                        origins.iter().filter(|origin| !elsewhere.contains(origin)).collect::<Vec<_>>(),
+                    );
+                }
+            }
+            for (host, secrets) in tokens {
+                hosts.push(self.host(host, &endpoint.name, "tokens", secrets));
+            }
+            for origin in elsewhere {
+                hosts.push(self.host(origin.clone(), &endpoint.name, "redirects", Vec::new()));
+            }
+        }
+        hosts
+    }
+
+    fn host(&self, host: String, endpoint: &str, role: &'static str, secrets: Vec<String>) -> Host {
+        Host { host, endpoint: endpoint.to_owned(), role, secrets }
+    }
+
+    fn specs(&self) -> impl Iterator<Item = &TaskSpec> {
+        let names = self.forecast.tasks.iter();
+        names.filter_map(|task| self.plan.spec_named(&task.name).map(|index| self.plan.spec(index)))
+    }
+
+    /// The answer in words: how many, how long, what runs out when.
+    fn sentences(&self) -> Vec<String> {
+        let forecast = self.forecast;
+        let mut sentences = vec![self.how_many()];
+        sentences.push(match &forecast.bottleneck {
+            Some(slowest) if forecast.likely.is_some_and(|likely| !is_nothing(likely)) => {
+                let likely = duration(forecast.likely.unwrap_or_default());
+                let pace = match &slowest.limit {
+                    Some(limit) => format!("{limit} of {} sets the pace", slowest.endpoint),
+                    None => format!("the concurrency of {} sets the pace", slowest.endpoint),
+                };
+                let about = if self.is_exact() { "at least" } else { "about" };
+                format!("{about} {likely}: {pace}")
+            }
+            _ if is_nothing(forecast.at_least) => "no time that limits would add is known of".to_owned(),
+            _ => format!("at least {} under the limits, for what is known", duration(forecast.at_least)),
+        });
+        for (index, endpoint) in forecast.endpoints.iter().enumerate() {
+            sentences.extend(self.run_out(index, endpoint));
+        }
+        let owed: u64 = forecast.tasks.iter().map(|task| task.owed).sum();
+        if owed > 0 {
+            sentences.push(format!("{} of earlier runs failed and go first", counted(owed, "request")));
+        }
+        if let Some(run) = self.known.unfinished {
+            sentences.push(format!(
+                "run {run} is unfinished: `run` goes on with it, and this is what the one after it would do"
+            ));
+        }
+        if let Some(why) = &self.known.unreadable {
+            sentences.push(format!("nothing is learned from earlier runs: {why}"));
+        }
+        sentences
+    }
+
+    fn how_many(&self) -> String {
+        let known = self.forecast.requests;
+        let requests = counted(known, "request");
+        match self.forecast.estimated {
+            _ if self.is_exact() => format!("{requests}, all known before the first answer"),
+            Some(estimated) if self.known.runs > 0 => format!(
+                "{requests} known before the first answer; about {} in all, estimated from {}",
+                count(estimated),
+                counted(self.known.runs, "earlier run")
+            ),
+            _ => format!(
+                "{requests} known before the first answer; pages and children come on top, how many is not known yet"
+            ),
+        }
+    }
+
+    /// Nothing depends on answers.
+    fn is_exact(&self) -> bool {
+        self.forecast.tasks.iter().all(|task| !task.pages && task.parent.is_none() && !task.reckoned)
+    }
+
+    fn run_out(&self, index: usize, endpoint: &EndpointForecast) -> Vec<String> {
+        let limits = self.plan.endpoints[index].limits.in_force();
+        let sentence = |(at, forecast): (usize, &engine::LimitForecast)| {
+            let limit = limits.get(at)?;
+            let after = forecast.runs_out?;
+            // What is kept for a minute or less is spaced out: the run does not stop for it.
+            if limit.window <= Duration::from_secs(60) {
+                return None;
+            }
+            let (when, wait) = match is_nothing(after) {
+                true => {
+                    let after = counted(u64::from(limit.count), "request");
+                    (
+                        format!("{after}, how soon is not known yet"),
+                        format!("up to {}", duration(limit.window)),
+                    )
+                }
+                false => (duration(after), duration(limit.window.saturating_sub(after))),
+            };
+            Some(format!(
+                "{} of {} is used up after {when}; the run then waits {wait}",
+                limit.text, endpoint.name
+            ))
+        };
+        endpoint.limits.iter().enumerate().filter_map(sentence).collect()
+    }
+
+    fn object(&self) -> Value {
+        let StoreTarget::Sqlite(store) = &self.plan.store;
+        let forecast = self.forecast;
+        let endpoints = self.plan.endpoints.iter().zip(&forecast.endpoints);
+        json!({
+            "plan": self.plan.name,
+            "description": self.plan.description,
+            "requests": forecast.requests,
+            "estimated": forecast.estimated,
+            "exact": self.is_exact(),
+            "earlier_runs": self.known.runs,
+            "unfinished": self.known.unfinished,
+            "at_least_seconds": forecast.at_least.as_secs_f64(),
+            "likely_seconds": forecast.likely.map(|likely| likely.as_secs_f64()),
+            "bottleneck": forecast.bottleneck,
+            "sentences": self.sentences(),
+            "tasks": forecast.tasks,
+            "endpoints": endpoints.map(|(endpoint, forecast)| json!({
+                "name": endpoint.name,
+                "base_url": &*endpoint.base_url.source,
+                "host": forecast.host,
+                "secrets": forecast.secrets,
+                "requests": forecast.requests,
+                "estimated": forecast.estimated,
+                "limits": limits_of(&endpoint.limits),
+                "forecast": forecast.limits,
+                "polite_default": endpoint.limits == Limits::PoliteDefault,
+                "concurrency": endpoint.concurrency,
+            })).collect::<Vec<_>>(),
+            "hosts": self.hosts().iter().map(|host| json!({
+                "host": host.host, "endpoint": host.endpoint, "for": host.role, "secrets": host.secrets,
+            })).collect::<Vec<_>>(),
+            "secrets": self.plan.secrets.iter().map(|(name, source)| json!({"name": name, "from": source_of(source)})).collect::<Vec<_>>(),
+            "store": {"sqlite": store.to_string_lossy()},
         })
-        .collect();
-    out.push_str(&table(&rows, &[false; 4]));
-
-    if !plan.secrets.is_empty() {
-        out.push_str(&format!("\n{}\n", paint.bold("secrets (not read now)")));
-        let rows: Vec<Vec<String>> = plan
-            .secrets
-            .iter()
-            .map(|(name, source)| vec![clean(name).into_owned(), clean(&source_of(source)).into_owned()])
-            .collect();
-        out.push_str(&table(&rows, &[false; 2]));
     }
-
-    let StoreTarget::Sqlite(store) = &plan.store;
-    out.push_str(&format!("\n{} {} (SQLite)\n", paint.bold("store"), clean(&store.to_string_lossy())));
-    out.push_str(&format!("\n{}\n", total(forecast)));
-    out
 }
 
-/// `12 × n pages`, `1`, `one per record of issues`.
-fn requests_of(task: &TaskForecast) -> String {
+/// `12, and their pages`, `1`, `1 for each record of issues`.
+fn requests_of(task: &TaskForecast, spec: Option<&TaskSpec>) -> String {
     let pages = if task.pages { ", and its pages" } else { "" };
-    match (&task.parent, task.combinations) {
-        (Some(parent), _) => format!("1 for each record of {}{pages}", clean(parent)),
-        (None, Some(combinations)) => format!("{}{pages}", count(combinations)),
-        (None, None) => format!("not known before{pages}"),
+    let owed = if task.owed > 0 { format!(", {} owed", count(task.owed)) } else { String::new() };
+    let own = match (&task.parent, task.combinations) {
+        (Some(parent), _) => {
+            let what = match spec.and_then(|spec| Some((spec.which()?, spec.batch()))) {
+                Some((Which::All, _)) => format!("row of {parent}"),
+                Some((_, Some(batch))) if batch > 1 => format!("{batch} records of {parent}"),
+                _ => format!("record of {parent}"),
+            };
+            let names: Vec<&str> =
+                spec.iter().flat_map(|spec| spec.sliced()).map(|name| name.name.as_str()).collect();
+            let slices =
+                if names.is_empty() { String::new() } else { format!(" and each {}", names.join(", ")) };
+            format!("1 for each {what}{slices}")
+        }
+        (None, Some(combinations)) if task.reckoned => format!("about {}", count(combinations)),
+        (None, Some(combinations)) => count(combinations),
+        (None, None) => "not known before".to_owned(),
+    };
+    format!("{own}{pages}{owed}")
+}
+
+fn in_all(task: &TaskForecast) -> String {
+    match task.estimated {
+        Some(estimated) if !task.pages && task.parent.is_none() && !task.reckoned => count(estimated),
+        Some(estimated) => format!("about {}", count(estimated)),
+        None => "not known yet".to_owned(),
     }
 }
 
-fn total(forecast: &Forecast) -> String {
-    let open =
-        forecast.tasks.iter().any(|task| task.pages || task.parent.is_some() || task.combinations.is_none());
-    let least = if forecast.at_least < Duration::from_millis(50) {
-        "no time that limits would add".to_owned()
-    } else {
-        format!("at least {} under the limits", duration(forecast.at_least))
-    };
-    let requests = counted(forecast.requests, "request");
-    match open {
-        true => format!("{requests} known before the first answer, {least}; pages and children come on top"),
-        false => format!("{requests}, {least}"),
-    }
+fn is_nothing(time: Duration) -> bool {
+    time < Duration::from_millis(50)
 }
 
 fn limits_of(limits: &Limits) -> Vec<String> {
@@ -104,6 +347,13 @@ fn limits_of(limits: &Limits) -> Vec<String> {
         Limits::Declared(limits) if limits.is_empty() => vec!["no limit".to_owned()],
         limits => limits.in_force().into_iter().map(|limit| limit.text).collect(),
     }
+}
+
+/// `scheme://host[:port]` of an absolute URL, templates and all; none for a path.
+fn host_of(url: &str) -> Option<String> {
+    let at = url.find("://")? + 3;
+    let end = url[at..].find(['/', '?', '#']).map_or(url.len(), |end| at + end);
+    Some(url[..end].to_owned())
 }
 
 /// Where a secret comes from; never what it is.
@@ -117,24 +367,4 @@ fn source_of(source: &SecretSource) -> String {
         SecretSource::Command(words) => format!("command {}", words.first().map_or("", String::as_str)),
         SecretSource::Literal(_) => "written into the plan".to_owned(),
     }
-}
-
-fn object(plan: &SyncPlan, forecast: &Forecast) -> Value {
-    let StoreTarget::Sqlite(store) = &plan.store;
-    json!({
-        "plan": plan.name,
-        "description": plan.description,
-        "requests": forecast.requests,
-        "at_least_seconds": forecast.at_least.as_secs_f64(),
-        "tasks": forecast.tasks,
-        "endpoints": plan.endpoints.iter().map(|endpoint| json!({
-            "name": endpoint.name,
-            "base_url": &*endpoint.base_url.source,
-            "limits": limits_of(&endpoint.limits),
-            "polite_default": endpoint.limits == Limits::PoliteDefault,
-            "concurrency": endpoint.concurrency,
-        })).collect::<Vec<_>>(),
-        "secrets": plan.secrets.iter().map(|(name, source)| json!({"name": name, "from": source_of(source)})).collect::<Vec<_>>(),
-        "store": {"sqlite": store.to_string_lossy()},
-    })
 }

@@ -11,11 +11,13 @@ use crate::exit::{Exit, Outcome};
 use crate::terminal::to_stdout;
 
 /// What `context.rs` reads, and what a plan may.
-const ENVIRONMENT: [(&str, &str); 8] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
     ("XDG_STATE_HOME", "The directory that holds syncctl's state, if it is absolute; else ~/.local/state."),
     ("HOME", "Where ~ is, if XDG_STATE_HOME is not set."),
     ("NO_COLOR", "No colours, if it is set to anything but the empty string."),
     ("TERM", "No colours on a terminal that is called dumb."),
+    ("COLUMNS", "How wide tables of preview may be, if it is a number; else as wide as the terminal."),
+    ("TMPDIR", "Where preview and doctor keep, while they run, a store that is thrown away; else /tmp."),
     (
         "http_proxy, HTTP_PROXY",
         "The proxy for http:// URLs. The upper-case name is ignored where REQUEST_METHOD is set (under CGI, \

@@ -1,276 +1,39 @@
-//! `syncctl run`: composes an engine, watches one run of one plan, and reports.
+//! `syncctl run`: one run of one plan.
 
-use std::io::BufRead as _;
-use std::path::Path;
-use std::time::Duration;
+use engine::RunOptions;
+use entities::{ResumeMode, Work};
 
-use anyhow::Context as _;
-use engine::{EngineError, RunOptions, SyncEngine};
-use entities::{PlanName, ResumeMode, RunReport, Secrets, StoreError, SyncPlan};
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-
-use crate::cli::{OutputKind, RunArgs};
-use crate::compose::{self, Composition};
+use crate::cli::RunArgs;
 use crate::context::Context;
-use crate::exit::{Exit, Outcome, Problem};
+use crate::exit::Outcome;
 use crate::plan_file;
-use crate::progress::{self, Progress};
-use crate::report::{self, FailedRequest};
-use crate::signals::Interrupts;
-use crate::terminal::{clean, complain, say, to_stderr, to_stdout};
-
-/// After the second Ctrl-C the process is gone within about a second, whatever hangs.
-const ABORT_WITHIN: Duration = Duration::from_millis(500);
-/// Closing the store and giving budgets back takes milliseconds; a disk that hangs must not hold the report.
-const CLOSE_WITHIN: Duration = Duration::from_secs(10);
-/// Failures shown in the report.
-const SHOWN_FAILURES: usize = 10;
+use crate::report;
+use crate::running::Running;
 
 pub(super) fn run(args: &RunArgs, context: &Context) -> Outcome {
-    let plan = plan_file::load(&args.plan, &args.set, context)?;
-    check_tasks(&plan, &args.tasks)?;
-    let secrets = plan::resolve_secrets(&plan, &context.lookup_for(&args.plan))
-        .map_err(|diagnostics| Problem::diagnosed(diagnostics.render(context.colour)))?;
-    let runtime = runtime()?;
-    let outcome = runtime.block_on(Box::pin(watched(args, &plan, secrets, context)));
-    // Whatever still runs now (an aborted run's requests, a question nobody answers) is not waited for.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    outcome
-}
-
-/// One thread: waking another for each request costs more than it brings. What takes long (reading a
-/// large answer, landing) has threads of its own.
-fn runtime() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
-}
-
-fn check_tasks(plan: &SyncPlan, tasks: &[String]) -> Result<(), Problem> {
-    for task in tasks {
-        if plan.spec_named(task).is_none() {
-            let names = plan.tasks.iter().map(|task| task.name.as_str());
-            let problem = Problem::wrong(format!("plan {} has no task `{task}`", plan.name));
-            return Err(match plan_file::nearest(task, names.clone()) {
-                Some(name) => problem.help(format!("did you mean `{name}`?")),
-                None => problem.help(format!("it has {}", names.collect::<Vec<_>>().join(", "))),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The whole of a run, from composing the engine to the report.
-async fn watched(args: &RunArgs, plan: &SyncPlan, secrets: Secrets, context: &Context) -> Outcome {
-    let mut interrupts = Interrupts::listen()?;
-    let resume_with = resume_command(args, context);
-    let command_line = format!("syncctl run {}", args.plan.display());
-    let Composition { engine, practice: _practice } =
-        compose::compose(plan, args.workers, command_line, context).await?;
-
-    let mut events = engine.subscribe();
-    let name = tokio::select! {
-        started = start(&engine, args, plan, &secrets, context) => started?,
-        () = interrupts.next() => {
-            return Err(Problem::interrupted("interrupted before the run began").help(format!("run it again: {resume_with}")));
-        }
-    };
-    // Not before: a question may have been asked.
-    let mut progress = progress::choose(args.progress, plan, context);
-    let watched = watch(&engine, &name, &mut events, &mut interrupts, progress.as_mut(), context).await;
-    progress.finish(context.now());
-    let ended = watched?;
-    // Read while the store is open: its writer closes last and takes the WAL with it.
-    let (failures, hidden) =
-        ended.report.as_ref().map(|report| failures_of(plan, report)).unwrap_or_default();
-    if ended.aborted {
-        drop(engine);
-    } else {
-        tokio::select! {
-            // Too slow a close loses nothing: what was committed is durable.
-            _ = timeout(CLOSE_WITHIN, engine.shutdown()) => {}
-            () = interrupts.next() => {}
-        }
-    }
-    let Some(report) = ended.report else {
-        return Err(Problem::interrupted("aborted").help(format!("resume it with {resume_with}")));
-    };
-    if args.output == OutputKind::Human {
-        let shown = report::Shown {
-            report: &report,
-            plan,
-            failures: &failures,
-            hidden,
-            secrets: &secrets,
-            look: &format!("{} status {}", context.program, shown_path(&args.plan)),
-            colour: context.stdout_colour,
-        };
-        to_stdout(&shown.text());
-    }
-    say_how_to_go_on(&report, &resume_with, context);
-    if args.output == OutputKind::Json
-        && let Ok(object) = serde_json::to_string(&report)
-    {
-        to_stdout(&format!("{object}\n"));
-    }
-    Ok(Exit::of(report.state))
-}
-
-/// Adds the plan and starts it; asks what to do about a plan that has changed, if anybody is there.
-async fn start(
-    engine: &SyncEngine,
-    args: &RunArgs,
-    plan: &SyncPlan,
-    secrets: &Secrets,
-    context: &Context,
-) -> Result<PlanName, Problem> {
-    let mut resume = match (args.fresh, args.resume) {
+    let resume = match (args.fresh, args.resume) {
         (true, _) => ResumeMode::Fresh,
         (_, true) => ResumeMode::Resume,
         _ => ResumeMode::Auto,
     };
-    loop {
-        let options = RunOptions {
+    let mut words = vec![plan_file::command_on("run", &args.plan, context)];
+    words.extend(args.tasks.iter().map(|task| report::quoted(task).into_owned()));
+    let running = Running {
+        path: &args.plan,
+        set: &args.set,
+        options: RunOptions {
             tasks: args.tasks.clone(),
             resume,
             full_refresh: args.full_refresh,
+            work: Work::All,
+            requests_per_task: None,
             wait: args.wait,
-        };
-        let name = engine.add_plan(plan.clone(), secrets.clone(), options).await?;
-        let error = match engine.start(&name).await {
-            Ok(()) => return Ok(name),
-            Err(error) => error,
-        };
-        if !matches!(error, EngineError::Store(StoreError::PlanChanged { .. })) || !context.can_ask {
-            return Err(report::problem_of(error, plan, secrets, context.colour));
-        }
-        to_stderr(&clean(&error.to_string()));
-        resume = ask().await?.ok_or_else(|| Problem::from(error))?;
-        engine.remove_plan(&name).await?;
-    }
-}
-
-/// Resume, fresh, or none: quit.
-async fn ask() -> Result<Option<ResumeMode>, Problem> {
-    loop {
-        to_stderr("[r]esume it (what changed starts over), begin a [f]resh one, or [q]uit? ");
-        let answer = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line).map(|_| line)
-        });
-        let line = answer.await.context("cannot ask")?.context("cannot read the answer")?;
-        match line.trim().to_lowercase().as_str() {
-            "r" | "resume" => return Ok(Some(ResumeMode::Resume)),
-            "f" | "fresh" => return Ok(Some(ResumeMode::Fresh)),
-            "q" | "quit" => return Ok(None),
-            // End of input: nobody is there after all.
-            _ if line.is_empty() => return Ok(None),
-            _ => {}
-        }
-    }
-}
-
-/// How watching ended.
-struct Ended {
-    /// What came of the run; none if it was aborted before anybody could say.
-    report: Option<RunReport>,
-    /// By a second Ctrl-C: nothing is waited for any more.
-    aborted: bool,
-}
-
-/// Shows progress until the run has ended. The first interrupt drains, the second aborts.
-async fn watch(
-    engine: &SyncEngine,
-    name: &PlanName,
-    events: &mut tokio::sync::broadcast::Receiver<entities::EngineEvent>,
-    interrupts: &mut Interrupts,
-    progress: &mut dyn Progress,
-    context: &Context,
-) -> Result<Ended, Problem> {
-    let mut ticks = interval(progress.interval());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut draining = false;
-    let mut open = true;
-    let wait = engine.wait(name);
-    let mut wait = std::pin::pin!(wait);
-    loop {
-        tokio::select! {
-            report = &mut wait => {
-                while let Ok(event) = events.try_recv() {
-                    progress.event(&event, context.now());
-                }
-                return Ok(Ended { report: Some(report?), aborted: false });
-            }
-            () = interrupts.next() => {
-                if draining {
-                    progress.say("aborting");
-                    let cancelled = timeout(ABORT_WITHIN, engine.cancel(name)).await;
-                    let report = match cancelled {
-                        Ok(Ok(())) => timeout(ABORT_WITHIN / 2, &mut wait).await.ok().and_then(Result::ok),
-                        _ => None,
-                    };
-                    return Ok(Ended { report, aborted: true });
-                }
-                draining = true;
-                progress.say("draining: what is in flight lands, nothing new is sent; Ctrl-C again aborts (both can be resumed)");
-                engine.drain(name).await?;
-            }
-            event = events.recv(), if open => match event {
-                Ok(event) => progress.event(&event, context.now()),
-                Err(RecvError::Lagged(missed)) => progress.say(&format!("{missed} events were too many to show")),
-                Err(RecvError::Closed) => open = false,
-            },
-            _ = ticks.tick() => {
-                let status = engine.status().await?;
-                if let Some(status) = status.plans.iter().find(|status| status.plan == *name) {
-                    progress.status(status, context.now());
-                }
-            }
-        }
-    }
-}
-
-/// On stderr: how to go on, if there is something to go on with.
-fn say_how_to_go_on(report: &RunReport, resume_with: &str, context: &Context) {
-    match Exit::of(report.state) {
-        Exit::Interrupted => say(&format!("interrupted; resume it with {resume_with}"), context),
-        Exit::LongWait => {
-            let when = report.resumes_at.as_deref().map(|at| format!(", after {at}")).unwrap_or_default();
-            let why = report.reason.as_deref().unwrap_or("a limit asks for a longer wait than --wait allows");
-            say(&format!("{}; resume it with {resume_with}{when}", clean(why)), context);
-        }
-        Exit::Broken => {
-            let why = report.reason.as_deref().unwrap_or("the store or the system failed");
-            let problem = Problem { exit: Exit::Broken, ..Problem::wrong(clean(why)) };
-            let help = format!("nothing that had landed is lost; resume it with {resume_with}");
-            complain(&problem.help(help), context);
-        }
-        Exit::Complete | Exit::No | Exit::Wrong => {}
-    }
-}
-
-/// The run's failed requests that are shown, and how many more there are.
-fn failures_of(plan: &SyncPlan, report: &RunReport) -> (Vec<FailedRequest>, u64) {
-    let failed: u64 = report.tasks.values().map(|task| task.failed).sum();
-    if failed == 0 {
-        return (Vec::new(), 0);
-    }
-    // The ledger knows them all; events could have been missed. A ledger that cannot be read now
-    // takes nothing from the report but their texts.
-    let rows = compose::reader(plan).and_then(|reader| Ok(reader.failures(report.run.0, SHOWN_FAILURES)?));
-    let failures: Vec<FailedRequest> =
-        rows.unwrap_or_default().iter().filter_map(FailedRequest::of_row).collect();
-    let hidden = failed.saturating_sub(failures.len() as u64);
-    (failures, hidden)
-}
-
-/// The command that goes on where this one stopped. Variables are frozen in the run: no `--set`.
-fn resume_command(args: &RunArgs, context: &Context) -> String {
-    let mut words = vec![context.program.clone(), "run".to_owned(), shown_path(&args.plan)];
-    words.extend(args.tasks.iter().map(|task| report::quoted(task).into_owned()));
-    words.join(" ")
-}
-
-fn shown_path(path: &Path) -> String {
-    report::quoted(&path.to_string_lossy()).into_owned()
+        },
+        workers: args.workers,
+        progress: args.progress,
+        output: args.output,
+        command_line: format!("syncctl run {}", args.plan.display()),
+        resume_with: words.join(" "),
+    };
+    running.run(context)
 }

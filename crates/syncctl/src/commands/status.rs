@@ -1,6 +1,6 @@
 //! `syncctl status`: the last runs of a plan, from its ledger. Reads beside a run that writes.
 
-use entities::{RunId, SyncPlan};
+use entities::SyncPlan;
 use serde_json::json;
 use store::{FailureRow, RunRow};
 
@@ -18,7 +18,7 @@ const MOST_FAILURES: usize = 100_000;
 
 pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     let plan = plan_file::load_quietly(&args.plan, context)?;
-    let run_it = format!("{} run {}", context.program, report::quoted(&args.plan.to_string_lossy()));
+    let run_it = plan_file::command_on("run", &args.plan, context);
     compose::store_exists(&plan, &run_it)?;
     let reader = compose::reader(&plan)?;
     let runs = reader.runs(Some(plan.name.as_str()), args.runs.max(1))?;
@@ -39,6 +39,7 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
                 holder: holder.as_deref(),
                 failures,
                 run_it: &run_it,
+                failures_command: &plan_file::command_on("failures", &args.plan, context),
                 paint: Paint(context.stdout_colour),
             };
             to_stdout(&shown.text());
@@ -64,6 +65,7 @@ struct Shown<'a> {
     holder: Option<&'a str>,
     failures: Vec<FailureRow>,
     run_it: &'a str,
+    failures_command: &'a str,
     paint: Paint,
 }
 
@@ -117,13 +119,14 @@ impl Shown<'_> {
         let mut out =
             format!("\n{}\n", self.paint.red(&format!("{} failed", counted(natural(total), "request"))));
         let failures: Vec<FailedRequest> = self.failures.iter().filter_map(FailedRequest::of_row).collect();
-        let excerpt = report::Excerpt { plan: self.plan, secrets: &Default::default(), paint: self.paint };
+        let secrets = report::literals(self.plan);
+        let excerpt = report::Excerpt { plan: self.plan, secrets: &secrets, paint: self.paint };
         for (index, failed) in failures.iter().enumerate() {
             out.push_str(&excerpt.failure(index + 1, failed));
         }
         let hidden = natural(total).saturating_sub(failures.len() as u64);
         if hidden > 0 {
-            out.push_str(&excerpt.more(hidden, RunId(newest.run)));
+            out.push_str(&report::Excerpt::more(hidden, self.failures_command));
         }
         out
     }

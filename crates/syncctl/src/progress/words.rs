@@ -88,7 +88,7 @@ pub(super) fn event(event: &EngineEvent) -> Option<String> {
                 false => format!("{plan}: run {run}"),
             };
             if !changed.is_empty() {
-                line.push_str(&format!(" with a changed plan: {}", clean(&changed.join("; "))));
+                line.push_str(&format!(", and not all is as it was: {}", clean(&changed.join("; "))));
             }
             Some(line)
         }

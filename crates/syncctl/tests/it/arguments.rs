@@ -5,23 +5,33 @@ use crate::harness::{Place, published};
 #[test]
 fn help_shows_commands_examples_and_exit_codes() {
     let help = Place::new().call(&["--help"]).exits(0);
-    for text in [
+    for text in ["Examples:", "Exit codes:", "130"] {
+        assert!(help.stdout.contains(text), "no {text:?} in\n{}", help.stdout);
+    }
+    for command in [
+        "init",
+        "schema",
         "run",
         "validate",
+        "doctor",
+        "preview",
         "explain",
         "status",
+        "failures",
+        "retry",
         "trace",
         "completions",
         "man",
-        "Examples:",
-        "Exit codes:",
-        "130",
     ] {
-        assert!(help.stdout.contains(text), "no {text:?} in\n{}", help.stdout);
-    }
-    for command in ["run", "validate", "explain", "status", "trace", "completions", "man"] {
+        assert!(help.stdout.contains(&format!("\n  {command} ")), "no {command} in\n{}", help.stdout);
         Place::new().call(&[command, "--help"]).exits(0).says("Examples:");
     }
+    // A newcomer's order.
+    let order = help.stdout.split_once("In this order").unwrap().1;
+    let at = |text: &str| order.find(&format!("syncctl {text} ")).unwrap();
+    let order: Vec<usize> =
+        ["init", "validate", "doctor", "preview", "explain", "run", "failures", "retry"].map(at).to_vec();
+    assert!(order.is_sorted(), "{}", help.stdout);
 }
 
 #[test]

@@ -62,7 +62,10 @@ fn search(directory: &Path, found: &mut Vec<String>) -> usize {
     let mut files = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.is_dir() && path.ends_with("syncctl/tokens") {
+            // Where rotated refresh tokens are kept: the one exception, for its owner's eyes only.
+            continue;
+        } else if path.is_dir() {
             files += search(&path, found);
         } else if path.extension().is_none_or(|extension| extension != "secret") {
             files += 1;
@@ -107,6 +110,11 @@ impl Cage {
         self.call(&["validate", "plan.toml", "--format", "github"]).exits(0);
         self.call(&["explain", "plan.toml"]).exits(0);
         self.call(&["explain", "plan.toml", "--output", "json"]).exits(0);
+        // What these find is theirs to say; that it holds no secret is ours to see.
+        for command in ["preview", "doctor"] {
+            self.call(&[command, "plan.toml"]);
+            self.call(&[command, "plan.toml", "--output", "json"]);
+        }
         self.call(&["run", "plan.toml", "--progress", "plain"]).exits(code);
         // A reader that holds on keeps the write-ahead log from being emptied: it is searched, too.
         let reader = crate::rows::open(&self.place, "canary.db");
@@ -114,6 +122,9 @@ impl Cage {
         self.call(&["run", "plan.toml", "--progress", "json", "--output", "json"]).exits(code);
         self.call(&["status", "plan.toml"]).exits(0);
         self.call(&["status", "plan.toml", "--output", "json"]).exits(0);
+        self.call(&["failures", "plan.toml"]).exits(0);
+        self.call(&["failures", "plan.toml", "--output", "json"]).exits(0);
+        self.call(&["retry", "plan.toml"]).exits(code);
         self.call(&["trace", "plan.toml", table, "id=1"]).exits(0);
         self.call(&["trace", "plan.toml", table, "id=1", "--output", "json"]).exits(0);
         let files = search(self.place.path(), &mut self.found);
@@ -225,6 +236,77 @@ fn through_every_kind_of_credential_and_every_failure() {
         assert_eq!(row(&place, "canary.db", &format!("select count(*) from {kind}_good")), "10");
     }
     assert_eq!(practice.elsewhere_log(), [], "a credential could have gone there");
+}
+
+/// What is no secret of the plan, and comes to be one in a run: access tokens, rotated refresh tokens,
+/// sessions; and the keys that sign.
+#[test]
+fn through_what_a_run_comes_by() {
+    let practice = Practice::start();
+    let issuer = Verbatim::start(|path| {
+        let json = "content-type: application/json\r\n";
+        let body = match path.split('?').next().unwrap() {
+            "/token" => format!(
+                r#"{{"access_token":"{}/access","expires_in":3600,"refresh_token":"{}/refresh"}}"#,
+                CORES[0], CORES[1]
+            ),
+            "/session" => format!(r#"{{"session":{{"token":"{}.session"}}}}"#, CORES[2]),
+            "/void" => format!(r#"{{"access_token":"{}\n","id_token":"{}"}}"#, CORES[0], CORES[1]),
+            "/good" => r#"[{"id":1}]"#.to_owned(),
+            "/link" => {
+                let link =
+                    format!("{json}link: <{path}&page=2&again={}.session>; rel=\"next\"\r\n", CORES[2]);
+                return answer("200 OK", &link, br#"[{"id":1}]"#);
+            }
+            _ => return answer("400 No", "", path.as_bytes()),
+        };
+        answer("200 OK", json, body.as_bytes())
+    });
+    let mut plan = HEAD.to_owned();
+    let token_url = format!("{}/token", issuer.url());
+    let client =
+        format!("token_url = \"{token_url}\", client_id = \"me\", client_secret = \"{{{{ secrets.env }}}}\"");
+    let signed = r#"message = "{{ nonce }}{{ query }}{{ body }}", headers = { X-Sign = "{{ signature }}" }, query = { sign = "{{ signature }}" }"#;
+    for (index, (kind, auth)) in [
+        ("clients", format!("oauth2 = {{ grant = \"client_credentials\", {client} }}")),
+        ("basics", format!("oauth2 = {{ grant = \"client_credentials\", auth_style = \"basic\", {client} }}")),
+        ("refreshes", format!("oauth2 = {{ grant = \"refresh_token\", refresh_token = \"{{{{ secrets.file }}}}\", {client} }}")),
+        ("passwords", format!("oauth2 = {{ grant = \"password\", username = \"me\", password = \"{{{{ secrets.command }}}}\", {client} }}")),
+        ("hmacs", format!("hmac = {{ algorithm = \"sha256\", key = \"{{{{ secrets.env }}}}\", {signed} }}")),
+        ("jwts", "jwt = { algorithm = \"HS256\", key = \"{{ secrets.file }}\", claims = { iss = \"me\" } }".to_owned()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        endpoint(&mut plan, kind, &practice.url(&format!("hostile;seed=1{index}")), &auth);
+        hostilities(&mut plan, kind, "get", "");
+    }
+    let void =
+        format!("oauth2 = {{ grant = \"client_credentials\", {client} }}").replace("/token\"", "/void\"");
+    endpoint(&mut plan, "voids", &practice.url("hostile;seed=20"), &void);
+    task(&mut plan, "voids_good", "voids", "get", "/good", "");
+    let login = r#"login = { post = "/session", json = { password = "{{ secrets.env }}" }, token = ".session.token", send = { query = "sid", value = "{{ token }}" } }"#;
+    endpoint(&mut plan, "logins", issuer.url(), login);
+    task(&mut plan, "logins_good", "logins", "get", "/good", "");
+    task(&mut plan, "logins_bad", "logins", "get", "/bad", "");
+    task(
+        &mut plan,
+        "logins_link",
+        "logins",
+        "get",
+        "/link?x=1",
+        "paginate = { by = \"link\", max_pages = 3 }\n",
+    );
+    let mut cage = Cage::new(plain_canaries());
+    cage.place.write("plan.toml", &plan);
+    cage.all(1, "clients_good");
+    let place = cage.nothing_found();
+    for kind in ["clients", "basics", "refreshes", "passwords", "hmacs", "jwts"] {
+        assert_eq!(row(&place, "canary.db", &format!("select count(*) from {kind}_good")), "10", "{kind}");
+    }
+    assert_eq!(row(&place, "canary.db", "select count(*) from logins_good"), "1");
+    assert!(issuer.asked().iter().any(|path| path.contains(CORES[2])), "the session did go out");
+    assert!(place.path().join("state/syncctl/tokens").read_dir().unwrap().count() > 0, "a token was rotated");
 }
 
 /// The same failures with a secret in every place of a request that a template can write.

@@ -36,12 +36,14 @@ key = ["nummer"]
 const QUOTA: &str = r#"
 [plan]
 name = "quota"
+[vars]
+label = "a"
 [endpoints.api]
 base_url = "sandbox://tracker?records=10"
 limits = ["5/h"]
 [tasks.issues]
 get = "/by-page-bare/{{ n }}"
-query = { per_page = 1 }
+query = { per_page = 1, label = "{{ vars.label }}" }
 foreach = { n = { from = 1, to = 10 } }
 key = ["id"]
 "#;
@@ -59,7 +61,7 @@ fn failures_are_listed_with_their_line_and_no_secret() {
         "GET http://127.0.0.1:1/things/1?token=***",
         "--> refused.toml:12:7",
         "12 | get = \"/things/{{ n }}\"\n        |       ^^^^^^^^^^^^^^^^^",
-        "and 2 more; all of them: sqlite3 refused.db",
+        "and 2 more; by their causes: ",
     ] {
         assert!(called.stdout.contains(text), "no {text:?} in\n{}", called.stdout);
     }
@@ -86,6 +88,11 @@ fn a_wait_longer_than_allowed_ends_with_3_and_can_be_resumed() {
     // The budget outlives the process: the next one sends nothing.
     let again = place.call(&["run", plan, "--wait", "5s", "--output", "json"]).exits(3);
     assert_eq!(again.last_object()["requests"], 0);
+    // Variables are those the run began with; whoever says others is told so.
+    place
+        .call(&["run", plan, "--wait", "5s", "--set", "label=b"])
+        .exits(3)
+        .complains("variables stay as they were when the run began: `label` (--fresh begins anew)");
     place.call(&["status", plan]).exits(0).says("paused").says("It goes on with");
 }
 

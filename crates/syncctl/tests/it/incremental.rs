@@ -161,10 +161,11 @@ fn a_failed_page_holds_its_cursor_back_and_no_other() {
 
     run_number.store(2, Ordering::SeqCst);
     place.call(&["run", "plan.toml"]).exits(0);
-    assert_eq!(
-        (firsts("/a").pop().unwrap(), firsts("/b").pop().unwrap()),
-        ("/a?since=107".to_owned(), "/b?since=0".to_owned())
-    );
+    // What failed goes first, as it was; where it ends, the next begins.
+    let of_b: Vec<String> = server.asked().into_iter().filter(|path| path.starts_with("/b")).collect();
+    let again = of_b.iter().rposition(|path| path == "/b?since=0&page=3").unwrap();
+    assert_eq!(of_b[again..=again + 1], ["/b?since=0&page=3", "/b?since=207"], "{of_b:?}");
+    assert_eq!(firsts("/a").pop().unwrap(), "/a?since=107");
     let both = [r#"things|{"which":"a"}|207"#, r#"things|{"which":"b"}|207"#];
     assert_eq!(cursors(&place), both);
 

@@ -4,8 +4,10 @@
 mod harness;
 
 mod arguments;
+mod commands;
 mod crash;
 mod endings;
+mod init;
 mod interrupt;
 mod memory;
 mod plans;
@@ -13,6 +15,7 @@ mod quickstart;
 
 mod rows;
 mod servers;
+mod shapes;
 
 mod canary;
 mod hostile;

@@ -156,7 +156,7 @@ fn serve(
     let _ = stream.shutdown(std::net::Shutdown::Write);
     // A reset must not overtake the answer.
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-    let _ = stream.read(&mut [0; 64]);
+    while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
 }
 
 /// A whole answer with a JSON body.

@@ -94,6 +94,18 @@ fn numbers_and_texts_keep_every_digit_and_character() {
 }
 
 #[test]
+fn half_a_character_is_replaced_and_counted_or_refused() {
+    let body = r#"[{"id":1,"v":"a\ud800b\udc00"},{"id":2,"v":"a\u0000b"}]"#;
+    let (place, code, stdout) = land(body, "");
+    assert_eq!(code, 0, "{stdout}");
+    assert!(stdout.contains("2 characters that no text can hold"), "{stdout}");
+    assert_eq!(rows(&place, "values.db", "select v from t order by id"), ["a\u{fffd}b\u{fffd}", "a\0b"]);
+    let (_, code, stdout) = land(body, "text = \"fail\"\n");
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stdout.contains("`v` of record 2 holds U+0000, which is no text"), "{stdout}");
+}
+
+#[test]
 fn names_are_columns_whatever_they_are() {
     let body = r#"[{"select":1,"":2,"A":3,"a":4,"a b":5,"q\"uo'te":6,"é":7,"rowid":8,"_task":9,"_more":10,"order":11,"É":12,"1":13,"x\u0000y":14,"[]":15,"a.b":16,"Table":17}]"#;
     let (place, code, stdout) = land(body, "");

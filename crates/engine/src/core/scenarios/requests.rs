@@ -61,7 +61,8 @@ fn going_round_in_circles_is_an_error() {
 #[test]
 fn a_redirect_takes_another_grant_and_no_attempt() {
     let mut world = World::new(ONE, 4);
-    let hop = Hop::Redirect { url: "http://h/there".to_owned(), count: 1, get: true };
+    let hop =
+        Hop::Redirect { url: "http://h/there".to_owned(), count: 1, get: true, bare: false, renewed: 0 };
     world.answer(Outcome::Hop(hop.clone()));
     assert_eq!((world.jobs[0].hop.as_ref(), world.jobs[0].attempt), (Some(&hop), 1));
     assert_eq!(world.core.run(SLOT).unwrap().requests, 2);

@@ -5,7 +5,7 @@ use super::scanner::Scanner;
 
 /// A number as the cell it becomes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Number<'a> {
+pub(in crate::reading) enum Number<'a> {
     /// Written as an integer, and fits.
     Int(i64),
     /// Its shortest form has the digits that were written (but for zeros that say nothing). `-0`
@@ -59,7 +59,7 @@ pub(super) fn read<'a>(scanner: &mut Scanner<'a>) -> Result<(Number<'a>, &'a str
 }
 
 /// What digits stand for; `text` is a valid JSON number.
-pub(super) fn of(text: &str) -> Option<Number<'_>> {
+pub(in crate::reading) fn of(text: &str) -> Option<Number<'_>> {
     let mut scanner = Scanner::new(text);
     let (number, _) = read(&mut scanner).ok()?;
     scanner.end().ok()?;

@@ -8,13 +8,21 @@ use serde_json::Value;
 
 use super::Trouble;
 
-/// The values a `records` path points at.
-pub(in crate::reading) fn records<'v>(path: &PlainPath, root: &'v Value) -> Result<Vec<&'v Value>, Trouble> {
+/// The values a `records` path points at. `single`: where a list is expected, a value that is none
+/// stands for a list of it alone, as in XML.
+pub(in crate::reading) fn records<'v>(
+    path: &PlainPath,
+    root: &'v Value,
+    single: bool,
+) -> Result<Vec<&'v Value>, Trouble> {
     let mut found = vec![root];
     for (depth, segment) in path.segments.iter().enumerate() {
         let mut next = Vec::new();
         for value in found {
             match step(segment, value) {
+                _ if single && *segment == Segment::Each && !value.is_array() && !value.is_null() => {
+                    next.push(value);
+                }
                 Step::One(value) => next.push(value),
                 Step::Many(values) => next.extend(values),
                 Step::Nothing | Step::Misfit if path.optional => {}

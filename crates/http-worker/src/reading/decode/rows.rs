@@ -46,6 +46,8 @@ pub(super) struct Rows {
     /// The row in the making.
     row: Vec<Cell>,
     text: String,
+    /// U+0000 is in it: worth knowing, and seldom so.
+    nul: bool,
     most_cells: usize,
 }
 
@@ -65,8 +67,14 @@ impl Rows {
             row: Vec::with_capacity(width),
             // Half of a large answer is not text; a small one may be nothing else.
             text: String::with_capacity(if bytes <= SMALL { bytes } else { bytes / 2 }),
+            nul: false,
             most_cells: bytes.max(MOST_CELLS),
         }
+    }
+
+    /// Whether a text has U+0000 in it.
+    pub(super) fn has_nul(&self) -> bool {
+        self.nul
     }
 
     /// How many records there are.
@@ -147,6 +155,7 @@ impl Rows {
     /// A value as a record. An array has been zipped with its names before.
     pub(super) fn push(&mut self, record: &Value) -> Result<(), Trouble> {
         self.begin();
+        let start = self.text.len();
         match record {
             Value::Object(fields) => {
                 for (nth, (name, value)) in fields.iter().enumerate() {
@@ -162,6 +171,28 @@ impl Rows {
                 self.set(column, cell);
             }
         }
+        self.nul |= self.text.as_bytes()[start..].contains(&0);
+        self.end()
+    }
+
+    /// Texts as a record; an empty one is null.
+    pub(super) fn push_texts<'t>(
+        &mut self,
+        names: &[String],
+        texts: impl Iterator<Item = &'t str>,
+    ) -> Result<(), Trouble> {
+        self.begin();
+        let begins = self.text.len();
+        for (nth, (name, text)) in names.iter().zip(texts).enumerate() {
+            let column = self.column(name, nth);
+            if !text.is_empty() {
+                let start = self.text.len();
+                self.text.push_str(text);
+                let cell = Cell::Text(span_from(start, &self.text)?);
+                self.set(column, cell);
+            }
+        }
+        self.nul |= self.text.as_bytes()[begins..].contains(&0);
         self.end()
     }
 
@@ -172,7 +203,7 @@ impl Rows {
             self.restride(width);
         }
         let columns = if self.columns == *self.before { self.before } else { Arc::new(self.columns) };
-        RecordBatch { columns, rows: self.rows, cells: self.cells, text: self.text }
+        RecordBatch { columns, rows: self.rows, cells: self.cells, text: self.text, replaced: 0 }
     }
 
     #[inline]
@@ -280,6 +311,7 @@ impl Rows {
                 let start = self.text.len();
                 if string.escaped {
                     unescape(string.raw, &mut self.text);
+                    self.nul |= self.text.as_bytes()[start..].contains(&0);
                 } else {
                     self.text.push_str(string.raw);
                 }
@@ -337,7 +369,7 @@ pub(in crate::reading) fn cell_of(value: &Value, text: &mut String) -> Result<Ce
 }
 
 #[inline]
-fn number_cell(number: Number<'_>, text: &mut String) -> Result<Cell, Trouble> {
+pub(in crate::reading) fn number_cell(number: Number<'_>, text: &mut String) -> Result<Cell, Trouble> {
     Ok(match number {
         Number::Int(value) => Cell::Int(value),
         Number::Float(value) => Cell::Float(value),

@@ -1,11 +1,12 @@
 //! Both ways of decoding, on the same texts.
 
-use entities::{Cell, FailureKind};
+use entities::{Cell, Decode, FailureKind};
 use expr::Segment;
 use proptest::prelude::*;
 
 use super::*;
 use crate::reading::cells::value_of;
+use crate::reading::document::documents;
 
 fn path(source: &str) -> PlainPath {
     let (source, optional) = match source.strip_suffix('?') {
@@ -59,8 +60,8 @@ fn fast(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
 fn slow(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
     let root = tree::parse(text)?;
     let each = matches!(path.segments.last(), Some(Segment::Each));
-    let mut rows = rows::Rows::new(0, Columns::default());
-    for value in path::records(path, &root)? {
+    let mut rows = Rows::new(0, Columns::default());
+    for value in path::records(path, &root, false)? {
         match value {
             Value::Array(elements) if !each => elements.iter().try_for_each(|element| rows.push(element))?,
             value => rows.push(value)?,
@@ -202,8 +203,9 @@ fn bodies() {
         (b"<?xml version='1.0'?>", None, Err("the answer is XML, not JSON")),
         (b"{\"a\":\"\xff\"}", None, Err("the answer is not UTF-8: byte 6 is not text")),
     ] {
-        let text = text_of(body, content_type).map_err(|failure| failure.message);
-        assert_eq!(text.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
+        let texts = documents(body, content_type, Decode::Json, 100).map_err(|failure| failure.message);
+        let text = texts.as_ref().map(|documents| &*documents[0].text);
+        assert_eq!(text.map_err(String::as_str), expected);
     }
 }
 
@@ -332,8 +334,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..60)) {
-        if let Ok(text) = text_of(&body, None) {
-            let _ = (fast(text, &path(".a[]")), slow(text, &path(".")));
+        if let Ok([document]) = documents(&body, None, Decode::Json, 100).as_deref() {
+            let _ = (fast(&document.text, &path(".a[]")), slow(&document.text, &path(".")));
         }
     }
 

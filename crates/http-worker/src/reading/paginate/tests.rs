@@ -52,6 +52,7 @@ fn simulate(paging: &Paging, mut answer: impl FnMut(i64, usize) -> (u64, Said, O
                         story.broken.push(page.number);
                         story.failures.push(failure.kind);
                     }
+                    Next::Split(_) => panic!("paging splits nothing"),
                 }
             }
             Err(failure) => story.failures.push(failure.kind),
@@ -282,6 +283,8 @@ fn a_strand_goes_on_behind_a_page_that_a_rule_skipped() {
         step: Some(10),
         last: Some(9),
         previous: None,
+        received: None,
+        total: None,
     };
     match paging.past(&page) {
         Next::Pages(pages) => assert_eq!(pages.iter().map(|page| page.number).collect::<Vec<_>>(), [7]),

@@ -1,0 +1,141 @@
+//! `[tasks.NAME]`: the request, and what its answer means.
+
+use super::endpoint::AUTH;
+use super::{Key, Level, Names, Section, Shape};
+
+const FOR: &str = "on = [{ when = \".code == 40203\", do = \"wait\", for = \"1m\", message = \"too many calls a minute\" }]\n";
+
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        doc: "A task is one table of records and the request that fills it. Without `foreach` and `paginate` it is exactly \
+              one request. Every string of a request is a template: `{{ vars.since }}`, `{{ secrets.token }}`, \
+              `{{ cursor }}`, `{{ now }}`, `{{ today }}`, the names of `foreach`, and with paging `{{ page }}`.",
+        keys: &[
+            Key::new(
+                "endpoint",
+                Shape::Text,
+                "The endpoint it asks.",
+                "endpoint = \"api\"\nget = \"/users\"\n",
+            )
+            .default("the plan's only one"),
+            Key::new(
+                "get",
+                Shape::Template,
+                "A GET request: its path below `base_url`, or a URL of the same origin.",
+                "get = \"/repos/tokio-rs/tokio/issues\"\n",
+            ),
+            Key::new(
+                "post",
+                Shape::Template,
+                "A POST request: its path. A task has `get` or `post`.",
+                "post = \"/search\"\njson = { term = \"sync\" }\n",
+            ),
+            Key::new(
+                "query",
+                Shape::Map(Names::Any, &Shape::Param),
+                "Query parameters. A list repeats its parameter; a template that yields null leaves it out.",
+                "query = { state = \"all\", per_page = 100, label = [\"bug\", \"docs\"] }\n",
+            ),
+            Key::new(
+                "headers",
+                Shape::Map(Names::Any, &Shape::Template),
+                "Headers; they win over those of the endpoint.",
+                "headers = { Accept = \"application/json\" }\n",
+            ),
+            Key::new(
+                "json",
+                Shape::Value,
+                "The body as JSON; strings in it are templates, at any depth.",
+                "post = \"/search\"\njson = { filter = { since = \"{{ vars.since }}\" }, limit = 100 }\n",
+            ),
+            Key::new(
+                "form",
+                Shape::Map(Names::Any, &Shape::Param),
+                "The body as a form.",
+                "post = \"/search\"\nform = { term = \"sync\", limit = 100 }\n",
+            ),
+            Key::new(
+                "body",
+                Shape::Template,
+                "The body as text. Its content type is yours to say.",
+                "post = \"/search\"\nbody = \"<query limit='100'/>\"\nheaders = { Content-Type = \"application/xml\" }\n",
+            ),
+            Key::new("auth", AUTH, "Another [auth](#auth) than the endpoint's, or none.", "auth = \"none\"\n"),
+            Key::new(
+                "redirects",
+                Shape::AnyOf(&[Shape::Choice(&["same-origin", "none"]), Shape::List(&Shape::Text)]),
+                "Which redirects are followed: those within the origin, none, or also those to the origins listed, which \
+                 get no credentials. Any other is a failure.",
+                "get = \"/exports/latest\"\nredirects = [\"https://files.example.com\"]\n",
+            )
+            .default("`\"same-origin\"`"),
+            Key::new(
+                "idempotency",
+                Shape::Text,
+                "A header that carries a key of the request's own, the same however often it is sent.",
+                "post = \"/reports\"\njson = { kind = \"daily\" }\nidempotency = \"Idempotency-Key\"\n",
+            ),
+            Key::new("cost", Shape::Value, "What one request counts against the limits.", "cost = 5\n").later(4),
+            Key::new("weight", Shape::Integer(1, i64::MAX), "Its share of the limits beside other tasks.", "weight = 3\n")
+                .later(4),
+            Key::new("order", Shape::Choice(&["newest"]), "Newest windows first.", "order = \"newest\"\n").later(4),
+        ],
+        one_of: &[&["get", "post"]],
+        one_at_most: &[&["json", "form", "body"]],
+        ..Section::of("task", "Tasks: `[tasks.NAME]`", 2, Level::Task)
+    },
+    Section {
+        doc: "Without rules: 408, 5xx, network errors and truncated bodies are tried again; 429, 503 with `Retry-After`, and \
+              403 with `Retry-After` or nothing remaining are waited for; 401 renews the credential once; everything else \
+              that is not a success fails the task. Rules come before that; the first that fits holds.",
+        keys: &[
+            Key::new(
+                "on",
+                Shape::List(&Shape::Table("rule")),
+                "The rules. They may stand on the endpoint, too.",
+                "on = [\n    { status = [404, 410], do = \"skip\" },\n    { when = \".error != null\", do = \"fail\" },\n]\n",
+            ),
+            Key::new(
+                "cap",
+                Shape::Integer(1, i64::MAX),
+                "An answer with this many records was cut off: the `foreach` window (or batch) is halved and asked for \
+                 again. If there is nothing to halve, it fails.",
+                "get = \"/trades\"\n\
+                 query = { from = \"{{ day.start }}\", to = \"{{ day.end }}\" }\n\
+                 foreach = { day = { every = \"1 day\", from = \"2024-01-01\", to = \"{{ now }}\" } }\n\
+                 cap = 6000\n",
+            ),
+        ],
+        ..Section::of("task", "What an answer means", 3, Level::Task)
+    },
+    Section {
+        doc: "A rule has `status`, `when`, or both.",
+        keys: &[
+            Key::new(
+                "status",
+                Shape::Status,
+                "The statuses it is for: `404`, `[404, 410]`, or `\"5xx\"`.",
+                "on = [{ status = [404, \"5xx\"], do = \"skip\" }]\n",
+            )
+            .default("any"),
+            Key::new(
+                "when",
+                Shape::Jq,
+                "Must hold over the body; `$status`, `$headers`, `$vars` and the `foreach` names are bound.",
+                "on = [{ status = 200, when = \".code != 0\", do = \"fail\" }]\n",
+            ),
+            Key::new(
+                "do",
+                Shape::Choice(&["retry", "wait", "skip", "fail", "stop", "reauth", "split"]),
+                "`retry`: try again · `wait`: a limit; nobody on this endpoint sends until then, and no attempt is used up · \
+                 `skip`: an empty answer, recorded and counted, not failed · `fail` · `stop`: ends the paging here · \
+                 `reauth`: renew the credential, once · `split`: the answer was cut off; halve the window.",
+                "on = [{ status = [404, 410], do = \"skip\" }, { status = 423, do = \"wait\" }]\n",
+            )
+            .required(),
+            Key::new("for", Shape::Duration, "How long to wait, unless the answer says longer. Goes with `wait`.", FOR),
+            Key::new("message", Shape::Text, "What people are told.", FOR),
+        ],
+        ..Section::of("rule", "The rules of `on`", 3, Level::Task)
+    },
+];

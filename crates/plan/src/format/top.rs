@@ -1,0 +1,177 @@
+//! The plan itself: `[plan]`, `[vars]`, `[secrets]`, `[store]`, `[schedule]`.
+
+use super::{Key, Level, Names, Section, Shape};
+
+const ENV_VAR: &str = "[vars]\nsince = { env = \"SYNC_SINCE\", default = \"2024-01-01\" }\n";
+const ENV_SECRET: &str = "[secrets]\ntoken = { env = \"API_TOKEN\" }\n";
+
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        doc: "A plan is a TOML file. It names endpoints (where, who you are, how fast at most) and tasks (what to fetch, \
+              and into which table). An unknown key is an error with a suggestion, and so is everything else that is \
+              wrong: `syncctl validate` shows all of it at once.",
+        keys: &[
+            Key::new("plan", Shape::Table("plan"), "What the plan is called.", "[plan]\nname = \"github\"\n")
+                .required(),
+            Key::new(
+                "vars",
+                Shape::Map(Names::Word, &Shape::AnyOf(&[Shape::Literal, Shape::Table("var")])),
+                "Parameters of the plan.",
+                "[vars]\nsince = \"2024-01-01\"\n",
+            ),
+            Key::new(
+                "secrets",
+                Shape::Map(Names::Word, &Shape::AnyOf(&[Shape::Table("secret"), Shape::Text])),
+                "Credentials, and where each comes from.",
+                "[secrets]\ntoken = { env = \"GITHUB_TOKEN\" }\n",
+            ),
+            Key::new(
+                "store",
+                Shape::Table("store"),
+                "Where records land.",
+                "[store]\nsqlite = \"github.db\"\n",
+            )
+            .default("a SQLite file named after the plan"),
+            Key::new(
+                "endpoints",
+                Shape::Map(Names::Plain, &Shape::Table("endpoint")),
+                "The APIs that the plan talks to, one table each.",
+                "[endpoints.github]\nbase_url = \"https://api.github.com\"\n",
+            )
+            .required(),
+            Key::new(
+                "tasks",
+                Shape::Map(Names::Plain, &Shape::Table("task")),
+                "What is fetched: one table of records each.",
+                "[tasks.issues]\nget = \"/repos/tokio-rs/tokio/issues\"\n",
+            )
+            .required(),
+            Key::new(
+                "schedule",
+                Shape::Table("schedule"),
+                "When `syncctl serve` runs the plan.",
+                "[schedule]\nevery = \"1h\"\n",
+            )
+            .later(5),
+        ],
+        ..Section::of("root", "The file", 2, Level::Plan)
+    },
+    Section {
+        doc: "",
+        keys: &[
+            Key::new(
+                "name",
+                Shape::Pattern("^[a-z0-9_-]{1,64}$", "lower-case letters, digits, `_` and `-`"),
+                "What the plan is called in outputs and in its ledger.",
+                "[plan]\nname = \"github\"\ndescription = \"Issues and comments of a few repositories\"\n",
+            )
+            .required(),
+            Key::new(
+                "description",
+                Shape::Text,
+                "One line for people.",
+                "[plan]\nname = \"github\"\ndescription = \"Issues and comments of a few repositories\"\n",
+            ),
+        ],
+        ..Section::of("plan", "`[plan]`", 3, Level::Plan)
+    },
+    Section {
+        doc: "Each name is a parameter: text, a number, true or false, or a list. `--set since=2025-01-01` overrides \
+              it for a run. Templates read it as `{{ vars.since }}`, jq as `$vars.since`. A value may come from the \
+              environment instead:",
+        keys: &[
+            Key::new(
+                "env",
+                Shape::Text,
+                "The environment variable to read. Its text takes the type of `default`.",
+                ENV_VAR,
+            )
+            .required(),
+            Key::new("default", Shape::Any, "What holds when the variable is not set.", ENV_VAR)
+                .default("the variable must be set"),
+        ],
+        ..Section::of("var", "`[vars]`", 3, Level::Plan)
+    },
+    Section {
+        doc: "Each name is a credential, and says where it is read from when a run starts. Templates read it as \
+              `{{ secrets.token }}`, in requests and `auth` only. A secret is never printed, logged, stored, or sent \
+              to another origin.",
+        keys: &[
+            Key::new("env", Shape::Text, "The environment variable to read.", ENV_SECRET),
+            Key::new(
+                "file",
+                Shape::Text,
+                "The file to read; relative to the plan's directory. A line end at its end does not count.",
+                "[secrets]\ntoken = { file = \"token.txt\" }\n",
+            ),
+            Key::new(
+                "command",
+                Shape::List(&Shape::Text),
+                "A program and its arguments; what it prints is the secret. It is not run by a shell.",
+                "[secrets]\ntoken = { command = [\"op\", \"read\", \"op://work/github/token\"] }\n",
+            ),
+        ],
+        one_of: &[&["env", "file", "command"]],
+        ..Section::of("secret", "`[secrets]`", 3, Level::Plan)
+    },
+    Section {
+        doc: "Tables and ledger live in the same store, so that a record and the account of it are one transaction. \
+              One `syncctl` process writes a store at a time; anybody may read it meanwhile.",
+        keys: &[
+            Key::new(
+                "sqlite",
+                Shape::Text,
+                "The file of the SQLite database; relative to the working directory.",
+                "[store]\nsqlite = \"out/github.db\"\n",
+            )
+            .default("`\"<plan name>.db\"`"),
+            Key::new(
+                "postgres",
+                Shape::Template,
+                "The URL of a PostgreSQL database.",
+                "[secrets]\nurl = { env = \"DATABASE_URL\" }\n[store]\npostgres = \"{{ secrets.url }}\"\n",
+            )
+            .later(6),
+            Key::new(
+                "schema",
+                Shape::Text,
+                "The schema of the tables in PostgreSQL.",
+                "[store]\npostgres = \"postgres://localhost/data\"\nschema = \"github\"\n",
+            )
+            .later(6),
+            Key::new("jsonl", Shape::Text, "The directory for JSONL files.", "[store]\njsonl = \"out/\"\n")
+                .later(6),
+            Key::new(
+                "parquet",
+                Shape::Text,
+                "The directory for Parquet files.",
+                "[store]\nparquet = \"out/\"\n",
+            )
+            .later(6),
+        ],
+        ..Section::of("store", "`[store]`", 3, Level::Plan)
+    },
+    Section {
+        doc: "When `syncctl serve` runs the plan.",
+        keys: &[
+            Key::new("every", Shape::Duration, "The time between two runs.", "[schedule]\nevery = \"1h\"\n")
+                .later(5),
+            Key::new(
+                "cron",
+                Shape::Text,
+                "The minutes, hours and days of the runs, as cron writes them.",
+                "[schedule]\ncron = \"0 6 * * 1-5\"\nzone = \"Asia/Shanghai\"\n",
+            )
+            .later(5),
+            Key::new(
+                "zone",
+                Shape::Text,
+                "The time zone of `cron`.",
+                "[schedule]\ncron = \"0 6 * * 1-5\"\nzone = \"Asia/Shanghai\"\n",
+            )
+            .later(5),
+        ],
+        later: Some(5),
+        ..Section::of("schedule", "`[schedule]`", 3, Level::Plan)
+    },
+];
