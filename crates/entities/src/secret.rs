@@ -29,17 +29,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from. `validate` and `explain` resolve none. Its `Debug` shows neither a
-/// default nor a literal.
+/// Where a secret comes from. `validate` and `explain` resolve none. Its `Debug` shows no
+/// literal.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// An environment variable, or the default in its absence.
-    Env {
-        /// The variable's name.
-        name: String,
-        /// Used when the variable is not set.
-        default: Option<String>,
-    },
+    /// The environment variable of this name.
+    Env(String),
     /// A file, taken without its last line end. The path may be relative to the plan's directory.
     File(String),
     /// A command and its arguments; its standard output without the last line end.
@@ -51,11 +46,7 @@ pub enum SecretSource {
 impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SecretSource::Env { name, default } => f
-                .debug_struct("Env")
-                .field("name", name)
-                .field("default", &default.as_ref().map(|_| "***"))
-                .finish(),
+            SecretSource::Env(name) => f.debug_tuple("Env").field(name).finish(),
             SecretSource::File(path) => f.debug_tuple("File").field(path).finish(),
             SecretSource::Command(words) => f.debug_tuple("Command").field(words).finish(),
             SecretSource::Literal(_) => f.write_str("Literal(***)"),
@@ -110,14 +101,10 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let literal = TemplateText { source: "canary".into(), at: Place::default() };
-        let default = Some("canary".to_owned());
         for (shown, expected) in [
             (format!("{:?}", Secret::new("canary".to_owned())), "***"),
             (format!("{:?}", SecretSource::Literal(literal)), "Literal(***)"),
-            (
-                format!("{:?}", SecretSource::Env { name: "TOKEN".to_owned(), default }),
-                r#"Env { name: "TOKEN", default: Some("***") }"#,
-            ),
+            (format!("{:?}", SecretSource::Env("TOKEN".to_owned())), r#"Env("TOKEN")"#),
             (format!("{:?}", SecretSource::File("token.txt".to_owned())), r#"File("token.txt")"#),
         ] {
             assert_eq!(shown, expected);

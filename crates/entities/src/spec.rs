@@ -301,13 +301,13 @@ pub enum SchemaPolicy {
     Frozen,
 }
 
-/// `text = …`: for text that a store cannot hold (U+0000, lone surrogates).
+/// `text = …`: for characters that a store cannot hold. SQLite holds all but lone surrogates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum TextPolicy {
-    /// Such characters become U+FFFD.
+    /// They become U+FFFD, and are counted.
     #[default]
     Replace,
-    /// The request fails.
+    /// The request fails; also on U+0000, at which many tools cut text.
     Fail,
 }
 

@@ -85,7 +85,7 @@ fn source(item: &Item<'_>) -> Option<SecretSource> {
                 );
                 return None;
             }
-            Some(SecretSource::Env { name: name.to_owned(), default: None })
+            Some(SecretSource::Env(name.to_owned()))
         }
         (None, file, command) if file.is_some() != command.is_some() => {
             if let Some(file) = file {
@@ -146,8 +146,8 @@ pub fn resolve_secrets(plan: &SyncPlan, lookup: &dyn Lookup) -> Result<Secrets, 
 fn fetch(name: &str, source: &SecretSource, lookup: &dyn Lookup) -> Result<String, (String, String, String)> {
     let (value, from) = match source {
         SecretSource::Literal(text) => (text.source.to_string(), "the plan".to_owned()),
-        SecretSource::Env { name: variable, default } => {
-            let value = lookup.env(variable).or_else(|| default.clone()).ok_or_else(|| {
+        SecretSource::Env(variable) => {
+            let value = lookup.env(variable).ok_or_else(|| {
                 (
                     format!("secret `{name}`: environment variable `{variable}` is not set"),
                     "not set".to_owned(),
@@ -183,7 +183,7 @@ fn fetch(name: &str, source: &SecretSource, lookup: &dyn Lookup) -> Result<Strin
             format!("secret `{name}`: {from} gives nothing"),
             "empty".to_owned(),
             match source {
-                SecretSource::Env { name, .. } => format!("export {name}=…"),
+                SecretSource::Env(name) => format!("export {name}=…"),
                 _ => "make it give the secret".to_owned(),
             },
         ));

@@ -359,10 +359,7 @@ fn host_of(url: &str) -> Option<String> {
 /// Where a secret comes from; never what it is.
 fn source_of(source: &SecretSource) -> String {
     match source {
-        SecretSource::Env { name, default: None } => format!("environment variable {name}"),
-        SecretSource::Env { name, default: Some(_) } => {
-            format!("environment variable {name}, else a default")
-        }
+        SecretSource::Env(name) => format!("environment variable {name}"),
         SecretSource::File(path) => format!("file {path}"),
         SecretSource::Command(words) => format!("command {}", words.first().map_or("", String::as_str)),
         SecretSource::Literal(_) => "written into the plan".to_owned(),

@@ -48,7 +48,7 @@ pub(super) fn secrets(plan: &SyncPlan, path: &Path, context: &Context) -> (Vec<C
 
 fn from(source: &SecretSource) -> String {
     match source {
-        SecretSource::Env { name, .. } => format!("the environment variable {name}"),
+        SecretSource::Env(name) => format!("the environment variable {name}"),
         SecretSource::File(path) => format!("the file {path}"),
         SecretSource::Command(words) => format!("the command {}", words.first().map_or("", String::as_str)),
         SecretSource::Literal(_) => "the plan itself".to_owned(),
@@ -57,7 +57,7 @@ fn from(source: &SecretSource) -> String {
 
 fn way_out(source: &SecretSource) -> String {
     match source {
-        SecretSource::Env { name, .. } => format!("export {name}=…"),
+        SecretSource::Env(name) => format!("export {name}=…"),
         SecretSource::File(path) => format!("write the secret into {path}, readable by you alone"),
         SecretSource::Command(words) => format!("run it by hand: {}", words.join(" ")),
         SecretSource::Literal(_) => "write { env = \"NAME\" } and set that variable".to_owned(),
