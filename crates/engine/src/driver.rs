@@ -226,6 +226,7 @@ impl Driver {
                         finished: now,
                         status: None,
                         bytes: 0,
+                        news: None,
                     };
                     let done =
                         Done { worker: WorkerId(0), job, execution: Box::new(execution), restarted: None };

@@ -1,9 +1,8 @@
 //! `[endpoints.NAME]`: where requests go, as whom, how fast, how patiently.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::{Auth, OnRule, Place, TemplateText, ValueTemplate};
+use crate::{Auth, Limits, OnRule, Place, TemplateText, ValueTemplate};
 
 /// One endpoint of a plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,47 +31,6 @@ pub struct Endpoint {
     pub on: Vec<OnRule>,
     /// The table's header in the plan.
     pub at: Place,
-}
-
-/// One limit: at most `count` requests in any `window`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Limit {
-    /// How many.
-    pub count: u32,
-    /// In how long.
-    pub window: Duration,
-    /// As the plan says it: `5000/h`.
-    pub text: String,
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// The limit of an endpoint whose plan names none, as it is shown to people.
-pub const POLITE_DEFAULT: &str = "10/s (polite default)";
-
-/// `limits = […]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Limits {
-    /// The plan says nothing: 10 a second, shown as [`POLITE_DEFAULT`].
-    PoliteDefault,
-    /// All hold at once; an empty list means no limit.
-    Declared(Vec<Limit>),
-}
-
-impl Limits {
-    /// The limits in force.
-    pub fn in_force(&self) -> Vec<Limit> {
-        match self {
-            Limits::PoliteDefault => {
-                vec![Limit { count: 10, window: Duration::from_secs(1), text: POLITE_DEFAULT.to_owned() }]
-            }
-            Limits::Declared(limits) => limits.clone(),
-        }
-    }
 }
 
 /// `timeout = { connect, idle, total }`

@@ -47,6 +47,17 @@ pub enum EngineEvent {
         #[serde(serialize_with = "seconds")]
         how_long: Duration,
     },
+    /// A server refused requests although the plan's limit was kept: from now on they are spaced.
+    Learned {
+        /// The plan.
+        plan: PlanName,
+        /// The endpoint.
+        endpoint: String,
+        /// The limit, as the plan says it.
+        limit: String,
+        /// Requests a second that can be reached now.
+        rate: f64,
+    },
     /// A request failed for good.
     Failed {
         /// The plan.

@@ -13,6 +13,7 @@ mod text;
 
 mod auth;
 mod endpoint;
+mod limit;
 mod paginate;
 mod plan;
 mod spec;
@@ -34,11 +35,14 @@ mod status;
 
 pub use auth::{Auth, AuthStyle, Encoding, Grant, Hash, Hmac, Jwt, JwtAlgorithm, KeyPlace, Login, OAuth2};
 pub use cursor::{CursorKind, CursorValue};
-pub use endpoint::{BackOff, Endpoint, Limit, Limits, POLITE_DEFAULT, RetryPolicy, TimeOuts};
+pub use endpoint::{BackOff, Endpoint, RetryPolicy, TimeOuts};
 pub use event::EngineEvent;
 pub use failure::{Failure, FailureClass, FailureKind};
 pub use ids::{EndpointIndex, PlanName, RunId, SpecIndex, TaskId, WorkerId};
 pub use landing::{Child, Landed, Landing, Next};
+pub use limit::{
+    Cost, Limit, LimitNews, Limits, POLITE_DEFAULT, RequestCost, ResetDay, Resets, Scope, ServerQuota,
+};
 pub use moment::Moment;
 pub use paginate::{Paginate, PaginateBy, ParamPlace, SizeParam};
 pub use place::{Place, SourceText};
@@ -46,11 +50,12 @@ pub use plan::{StoreTarget, SyncPlan, Vars};
 pub use records::{Cell, RecordBatch, Span};
 pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
-    Body, ColumnType, CursorSpec, Decode, Deleted, Foreach, Method, Mode, OnAction, OnRule, Over, Reading,
-    Redirects, SchemaPolicy, Step, TaskSpec, TextPolicy, Which,
+    Body, ColumnType, CursorSpec, Decode, Deleted, Foreach, KeyPlaces, Method, Mode, OnAction, OnRule, Order,
+    Over, Reading, Redirects, SchemaPolicy, Step, TaskSpec, TextPolicy, Which,
 };
 pub use status::{
-    LimitReport, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason, WorkerStatus,
+    LimitReport, LimitStatus, PlanState, PlanStatus, RunReport, TaskReport, TaskStatus, WaitReason,
+    WorkerStatus,
 };
 pub use store::{
     BeginRequest, Begun, Committed, Entry, Frozen, NumberedRow, ResumeMode, RunEnd, Settled, SpecProgress,

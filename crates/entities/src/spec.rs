@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Auth, EndpointIndex, JqText, Paginate, Place, SpecIndex, TemplateText, ValueTemplate};
+use crate::{Auth, Cost, EndpointIndex, JqText, Paginate, Place, SpecIndex, TemplateText, ValueTemplate};
 
 /// One `[tasks.NAME]` of a plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +55,16 @@ pub struct TaskSpec {
     pub text: TextPolicy,
     /// Incremental runs.
     pub cursor: Option<CursorSpec>,
+    /// How many tokens each of its requests takes of a limit that does not say so itself; none: one.
+    pub cost: Option<Cost>,
+    /// Its share among the tasks that draw on one budget: 1 unless the plan says otherwise.
+    pub weight: u32,
+    /// What it asks for first.
+    pub order: Order,
+    /// Where keys stand that failures at run time point at.
+    pub places: KeyPlaces,
     /// A hash of everything in the spec whose change makes a resumed run start it over
-    /// (foreach, request, paginate, reading, mode); not of limits, auth, retry, time-outs, headers.
+    /// (foreach, order, request, paginate, reading, mode); not of limits, auth, retry, time-outs, headers.
     pub fingerprint: String,
     /// The table's header in the plan.
     pub at: Place,
@@ -110,6 +118,29 @@ impl TaskSpec {
             _ => below_records,
         })
     }
+}
+
+/// `order = …`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// As `foreach` says it.
+    #[default]
+    Given,
+    /// `"newest"`: the latest windows first, of all combinations of the other names.
+    Newest,
+}
+
+/// Where some keys of a task stand; [`Place::default`] for those it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct KeyPlaces {
+    /// `types`
+    pub types: Place,
+    /// `zone`
+    pub zone: Place,
+    /// `cap`
+    pub cap: Place,
+    /// `idempotency`
+    pub idempotency: Place,
 }
 
 /// The request's method.

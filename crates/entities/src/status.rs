@@ -25,8 +25,10 @@ pub enum PlanState {
     Failed,
     /// Stopped by cancel, shutdown or Ctrl-C; resumable.
     Interrupted,
-    /// Stopped because a limit asks for a longer wait than allowed; resumable.
-    Waiting,
+    /// Stopped because a limit asks for a longer wait than allowed; resumable. Told from the user's
+    /// pause by the moment it can go on: shown as "paused" alike.
+    #[serde(rename = "paused")]
+    OutOfQuota,
     /// The store or the system failed; resumable.
     Broken,
 }
@@ -37,12 +39,11 @@ impl PlanState {
         match self {
             PlanState::Idle => "idle",
             PlanState::Running => "running",
-            PlanState::Paused => "paused",
+            PlanState::Paused | PlanState::OutOfQuota => "paused",
             PlanState::Draining => "draining",
             PlanState::Complete => "complete",
             PlanState::Failed => "failed",
             PlanState::Interrupted => "interrupted",
-            PlanState::Waiting => "waiting",
             PlanState::Broken => "broken",
         }
     }
@@ -52,15 +53,17 @@ impl PlanState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum WaitReason {
-    /// A limit's window is full.
+    /// A limit's window is full, or its requests are spaced.
     Limit {
         /// The endpoint.
         endpoint: String,
         /// The limit, as the plan says it.
         limit: String,
-        /// For how long yet.
+        /// For how long yet; zero: until an answer comes or another process gives tokens back.
         #[serde(serialize_with = "seconds")]
         how_long: Duration,
+        /// Tokens that are left of it: more than none if requests are only spaced.
+        left: u32,
     },
     /// The server asked for it (429, Retry-After, a rule of `on`).
     Server {
@@ -136,6 +139,31 @@ pub struct PlanStatus {
     pub bytes: u64,
     /// Its task specs, in the plan's order.
     pub tasks: Vec<TaskStatus>,
+    /// The limits its tasks draw on.
+    pub limits: Vec<LimitStatus>,
+}
+
+/// One limit, now: the window filling and emptying.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimitStatus {
+    /// The endpoint.
+    pub endpoint: String,
+    /// The limit, as the plan says it.
+    pub limit: String,
+    /// Tokens per window that this user may use: the count without the reserve.
+    pub allowed: u32,
+    /// Of them in use by this process: in flight, or held for a window after their answer.
+    pub used: u32,
+    /// Of them leased by other processes of this user.
+    pub elsewhere: u32,
+    /// Until when the server wants nothing, from now.
+    #[serde(serialize_with = "maybe_seconds")]
+    pub closed: Option<Duration>,
+    /// The next token to come back, from now.
+    #[serde(serialize_with = "maybe_seconds")]
+    pub next: Option<Duration>,
+    /// Requests a second that refusals have taught us to keep to; none: nothing has been learned.
+    pub learned_rate: Option<f64>,
 }
 
 /// One worker, now.
@@ -210,12 +238,28 @@ pub struct LimitReport {
     pub endpoint: String,
     /// The limit, as the plan says it.
     pub limit: String,
-    /// The most requests that were sent in any window of its length.
+    /// Tokens per window that were ours to use: the count without the reserve.
+    pub allowed: u64,
+    /// Tokens that this run took.
+    pub used: u64,
+    /// The most tokens in use in any window of its length, by all runs of this process.
     pub peak: u64,
+    /// How often requests began to wait for it.
+    pub waits: u64,
     /// How long requests waited for it, in seconds, summed over time (not over tasks).
     pub waited_seconds: f64,
-    /// Answers that said we were over a limit (429 and its kin).
+    /// Answers that said we were over a limit (429 and its kin), while this run drew on it.
     pub refused: u64,
+    /// Requests a second that refusals have taught us to keep to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned_rate: Option<f64>,
+}
+
+fn maybe_seconds<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }
 
 fn rfc3339<S: serde::Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {

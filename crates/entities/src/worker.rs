@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::{Bindings, Failure, Landed, Moment, RunId, Secrets, SpecIndex, SyncPlan, Task, Vars, WorkerId};
+use crate::{
+    Bindings, Failure, Landed, LimitNews, Moment, RunId, Secrets, SpecIndex, SyncPlan, Task, Vars, WorkerId,
+};
 
 /// What all tasks of one run share. `now` and `vars` are frozen when the run starts.
 #[derive(Debug)]
@@ -97,6 +99,8 @@ pub struct Execution {
     pub status: Option<u16>,
     /// Body bytes received, as they came over the wire.
     pub bytes: u64,
+    /// What the answer said about limits, if it said anything.
+    pub news: Option<Box<LimitNews>>,
 }
 
 /// What an answer means for its task.

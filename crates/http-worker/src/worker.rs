@@ -244,7 +244,7 @@ impl HttpApiWorker {
 }
 
 fn never_sent(outcome: Outcome, now: Moment) -> Execution {
-    Execution { outcome, sent: now, answered: now, finished: now, status: None, bytes: 0 }
+    Execution { outcome, sent: now, answered: now, finished: now, status: None, bytes: 0, news: None }
 }
 
 /// Whether a job's request has left the endpoint's origin: it gets no credential.

@@ -1,6 +1,8 @@
 //! `[tasks.NAME]`: a task spec, put together from its parts.
 
-use entities::{EndpointIndex, JqText, OnRule, Paginate, Redirects, TaskSpec, TemplateText};
+use entities::{
+    EndpointIndex, JqText, KeyPlaces, OnRule, Order, Paginate, Redirects, TaskSpec, TemplateText,
+};
 
 use crate::auth::auth;
 use crate::cursor::cursor;
@@ -89,6 +91,10 @@ pub(crate) fn task(
         schema: writing.schema,
         text: writing.text,
         cursor,
+        cost: None,
+        weight: 1,
+        order: Order::Given,
+        places: KeyPlaces::default(),
         fingerprint: String::new(),
         at: item.findings.place(item.key_span.clone()),
     })

@@ -87,7 +87,7 @@ pub(crate) fn rate(text: &str) -> Option<Limit> {
         "d" | "day" => Duration::from_secs(86_400),
         other => duration(other)?,
     };
-    Some(Limit { count, window, text: text.trim().to_owned() })
+    Some(Limit::plain(count, window, text.trim()))
 }
 
 /// The leading number and the unit behind it.

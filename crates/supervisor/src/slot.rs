@@ -124,6 +124,7 @@ fn execution(failure: Failure, sent: Moment, now: Moment) -> Execution {
         finished: now,
         status: None,
         bytes: 0,
+        news: None,
     }
 }
 

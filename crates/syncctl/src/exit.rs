@@ -29,7 +29,7 @@ impl Exit {
         match state {
             PlanState::Complete => Exit::Complete,
             PlanState::Failed => Exit::No,
-            PlanState::Waiting => Exit::LongWait,
+            PlanState::OutOfQuota => Exit::LongWait,
             PlanState::Broken => Exit::Broken,
             PlanState::Idle
             | PlanState::Running

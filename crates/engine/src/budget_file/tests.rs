@@ -3,7 +3,7 @@
 use super::*;
 
 fn limit(count: u32, seconds: u64) -> Limit {
-    Limit { count, window: Duration::from_secs(seconds), text: format!("{count}/{seconds}s") }
+    Limit::plain(count, Duration::from_secs(seconds), format!("{count}/{seconds}s"))
 }
 
 fn at(seconds: i64) -> Moment {

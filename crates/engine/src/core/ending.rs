@@ -122,7 +122,7 @@ impl Core {
         run.state = match run.ending {
             Some(RunEnd::Complete) => PlanState::Complete,
             Some(RunEnd::Failed) => PlanState::Failed,
-            Some(RunEnd::Paused) => PlanState::Waiting,
+            Some(RunEnd::Paused) => PlanState::OutOfQuota,
             Some(RunEnd::Interrupted) | None => PlanState::Interrupted,
         };
         self.close(slot, now);
@@ -232,6 +232,10 @@ impl Core {
                 limits.push(LimitReport {
                     endpoint: endpoint.clone(),
                     limit: limit.text.clone(),
+                    allowed: u64::from(limit.usable()),
+                    used: 0,
+                    waits: 0,
+                    learned_rate: None,
                     peak,
                     waited_seconds: waited.as_secs_f64(),
                     refused: self.budgets.refused(state.budget),

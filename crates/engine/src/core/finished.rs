@@ -30,7 +30,7 @@ impl Core {
         if matches!(run.state, PlanState::Interrupted | PlanState::Broken) {
             return;
         }
-        let Execution { outcome, sent, answered: _, finished, status, bytes } = *done.execution;
+        let Execution { outcome, sent, answered: _, finished, status, bytes, news: _ } = *done.execution;
         let job = Arc::unwrap_or_clone(done.job);
         let exchange = Exchange { attempt: job.attempt, sent, finished, status, bytes };
         match outcome {

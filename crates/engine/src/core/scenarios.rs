@@ -143,6 +143,7 @@ impl World {
             finished: self.now,
             status: Some(200),
             bytes: 10,
+            news: None,
         };
         let (job, execution) = (Arc::new(job), Box::new(execution));
         let done = Done { worker: WorkerId(0), job, execution, restarted: None };

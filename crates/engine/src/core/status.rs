@@ -20,6 +20,7 @@ impl Core {
             requests,
             bytes,
             tasks,
+            limits: Vec::new(),
         })
     }
 
@@ -69,7 +70,12 @@ impl Core {
                 let limit = budgets.windows(state.budget).nth(window).map(|(limit, _, _)| limit.text.clone());
                 let how_long =
                     if let Verdict::At(at) = verdict { at.since(now) } else { std::time::Duration::ZERO };
-                return Some(WaitReason::Limit { endpoint, limit: limit.unwrap_or_default(), how_long });
+                return Some(WaitReason::Limit {
+                    endpoint,
+                    limit: limit.unwrap_or_default(),
+                    how_long,
+                    left: 0,
+                });
             }
             _ => {}
         }

@@ -402,6 +402,7 @@ impl Driver {
                 started: None,
                 requests: 0,
                 bytes: 0,
+                limits: Vec::new(),
                 tasks: Vec::new(),
             }));
         }

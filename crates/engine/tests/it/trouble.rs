@@ -204,11 +204,7 @@ async fn budgets_that_cannot_be_kept_break_the_run_and_not_the_engine() {
     let limited = ";slow=1ms";
     let mut plan = world.numbered("a", "one", 300, limited);
     let hour = Duration::from_secs(3600);
-    plan.endpoints[0].limits = entities::Limits::Declared(vec![entities::Limit {
-        count: 8000,
-        window: hour,
-        text: "8000/h".to_owned(),
-    }]);
+    plan.endpoints[0].limits = entities::Limits::Declared(vec![entities::Limit::plain(8000, hour, "8000/h")]);
     let plan = world.add(plan).await;
     world.engine.start(&plan).await.unwrap();
     world.until_rows("one", "a", 1).await;
@@ -216,11 +212,8 @@ async fn budgets_that_cannot_be_kept_break_the_run_and_not_the_engine() {
     budgets.execute_batch("DROP TABLE leases").unwrap();
     // The next plan of another origin needs a lease at once.
     let mut other = world.numbered("b", "two", 300, limited);
-    other.endpoints[0].limits = entities::Limits::Declared(vec![entities::Limit {
-        count: 9000,
-        window: hour,
-        text: "9000/h".to_owned(),
-    }]);
+    other.endpoints[0].limits =
+        entities::Limits::Declared(vec![entities::Limit::plain(9000, hour, "9000/h")]);
     let other = world.add(other).await;
     soon(world.engine.start(&other)).await.unwrap();
     let report = soon(world.engine.wait(&other)).await.unwrap();

@@ -51,6 +51,10 @@ fn spec(name: &str) -> TaskSpec {
         schema: SchemaPolicy::Evolve,
         text: TextPolicy::Replace,
         cursor: None,
+        cost: None,
+        weight: 1,
+        order: entities::Order::Given,
+        places: entities::KeyPlaces::default(),
         fingerprint: String::new(),
         at: Place::default(),
     }

@@ -83,7 +83,7 @@ impl Exchange<'_> {
             Err(timed_out) => network_error::timed_out(timed_out, &self.spec.endpoint),
         };
         let outcome = by_class(self.dressed(failure, None, &[]));
-        Execution { outcome, sent, answered, finished: answered, status: None, bytes: 0 }
+        Execution { outcome, sent, answered, finished: answered, status: None, bytes: 0, news: None }
     }
 
     fn client(&self, url: &Uri) -> Result<Cow<'_, Client>, Failure> {
@@ -130,8 +130,15 @@ impl Exchange<'_> {
         let cap = if hop.is_some() { self.spec.max_body.min(REDIRECT_BODY) } else { self.spec.max_body };
         let collected = body::collect(body, &head.headers, cap, patience).await;
         let bytes = collected.wire;
-        let finished =
-            |outcome, at| Execution { outcome, sent, answered, finished: at, status: Some(status), bytes };
+        let finished = |outcome, at| Execution {
+            outcome,
+            sent,
+            answered,
+            finished: at,
+            status: Some(status),
+            bytes,
+            news: None,
+        };
         if let Some(hop) = hop {
             let outcome = match hop {
                 Ok(hop) => Outcome::Hop(hop),

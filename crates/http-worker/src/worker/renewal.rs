@@ -156,7 +156,7 @@ impl Renewal {
             }
         };
         let Asked { sent, answered, status, bytes, .. } = asked;
-        Execution { outcome, sent, answered, finished: self.now(), status, bytes }
+        Execution { outcome, sent, answered, finished: self.now(), status, bytes, news: None }
     }
 
     fn rotation(&self) -> Option<Rotation> {

@@ -6,7 +6,7 @@ use entities::{Limit, Moment};
 use rate_limit::{TokenWindow, Verdict};
 
 pub(crate) fn limit(count: u32, window_ms: u64) -> Limit {
-    Limit { count, window: Duration::from_millis(window_ms), text: format!("{count}/{window_ms}ms") }
+    Limit::plain(count, Duration::from_millis(window_ms), format!("{count}/{window_ms}ms"))
 }
 
 pub(crate) fn at(millis: i64) -> Moment {
@@ -183,7 +183,7 @@ fn memory_is_bounded_and_nothing_comes_back_early() {
 #[test]
 fn absurd_limits_and_moments_do_not_panic() {
     for (count, window) in [(0, 0), (0, 1), (1, 0), (u32::MAX, 1), (u32::MAX, u64::MAX), (1, u64::MAX)] {
-        let limit = Limit { count, window: Duration::from_millis(window), text: String::new() };
+        let limit = Limit::plain(count, Duration::from_millis(window), "");
         let mut window = TokenWindow::with_full_lease(limit);
         for now in [Moment(i64::MIN), Moment(0), Moment(i64::MAX), Moment(-1)] {
             let _ = window.check(now);

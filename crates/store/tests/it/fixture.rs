@@ -37,6 +37,10 @@ pub(crate) fn spec(name: &str, mode: Mode, key: &[&str]) -> TaskSpec {
         schema: SchemaPolicy::default(),
         text: TextPolicy::default(),
         cursor: None,
+        cost: None,
+        weight: 1,
+        order: entities::Order::Given,
+        places: entities::KeyPlaces::default(),
         fingerprint: "1".to_owned(),
         at: Place::default(),
     }

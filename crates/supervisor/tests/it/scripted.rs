@@ -136,7 +136,15 @@ impl Worker for Scripted {
             let failure = Failure::new(FailureClass::Transient, FailureKind::Status, "503");
             let bytes = job.task.id.0.unsigned_abs();
             let outcome = Outcome::Retry { failure, after: None };
-            Execution { outcome, sent: now, answered: now, finished: now, status: Some(503), bytes }
+            Execution {
+                outcome,
+                sent: now,
+                answered: now,
+                finished: now,
+                status: Some(503),
+                bytes,
+                news: None,
+            }
         })
     }
 }
@@ -172,6 +180,10 @@ fn job(task: i64, run: i64) -> Job {
         schema: SchemaPolicy::Evolve,
         text: TextPolicy::Replace,
         cursor: None,
+        cost: None,
+        weight: 1,
+        order: entities::Order::Given,
+        places: entities::KeyPlaces::default(),
         fingerprint: String::new(),
         at: Place::default(),
     };

@@ -30,7 +30,7 @@ pub(super) fn limits_of(plan: &SyncPlan) -> LimitWords {
 /// Why a task's requests do not go out.
 pub(super) fn waiting(reason: &WaitReason, limits: &LimitWords) -> String {
     match reason {
-        WaitReason::Limit { endpoint, limit, how_long } => {
+        WaitReason::Limit { endpoint, limit, how_long, .. } => {
             // The engine may name the default by its numbers; people get its full name.
             let limit = match limits.get(endpoint) {
                 Some(words) if words.starts_with(limit.as_str()) && !words.contains(',') => words,
@@ -96,6 +96,9 @@ pub(super) fn event(event: &EngineEvent) -> Option<String> {
         EngineEvent::Waiting { endpoint, failure: why, how_long, .. } if *how_long >= WORTH_TELLING => {
             Some(format!("{endpoint}: everyone waits {}: {}", duration(*how_long), failure(why)))
         }
+        EngineEvent::Learned { endpoint, limit, rate, .. } => {
+            Some(format!("{endpoint}: refused although {limit} was kept; from now on {rate:.1} a second"))
+        }
         EngineEvent::Waiting { .. } | EngineEvent::Retrying { .. } | EngineEvent::RunEnded { .. } => None,
         EngineEvent::TaskEnded { task, done, failed, records, .. } => {
             let failed = if *failed == 0 { String::new() } else { format!(", {failed} failed") };
@@ -149,6 +152,7 @@ mod tests {
             endpoint: "api".to_owned(),
             limit: limit.to_owned(),
             how_long: Duration::from_secs_f64(seconds),
+            left: 0,
         };
         assert_eq!(waiting(&reason("10/s", 0.05), &limits), "limit 10/s (polite default)");
         assert_eq!(waiting(&reason(entities::POLITE_DEFAULT, 0.05), &limits), "limit 10/s (polite default)");

@@ -57,7 +57,7 @@ fn a_wait_beyond_what_is_allowed_pauses_the_run() {
     world.answer(Outcome::Wait { failure: limited(), how_long: Some(Duration::from_secs(86_400)) });
     world.commit();
     let report = world.report.unwrap();
-    assert_eq!(report.state, PlanState::Waiting);
+    assert_eq!(report.state, PlanState::OutOfQuota);
     assert!(report.resumes_at.is_some());
     assert_eq!(world.ends, [RunEnd::Paused]);
 }
@@ -76,7 +76,7 @@ fn a_long_wait_of_one_endpoint_does_not_pause_a_run_whose_children_are_being_loa
     world.answer(page(1, Next::End));
     world.commit();
     world.commit();
-    assert_eq!(world.report.unwrap().state, PlanState::Waiting);
+    assert_eq!(world.report.unwrap().state, PlanState::OutOfQuota);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_was_closed_before_the_run_is_closed_to_it() {
     assert!(world.jobs.is_empty());
     world.commit();
     let report = world.report.take().unwrap();
-    assert_eq!((report.state, report.requests), (PlanState::Waiting, 0));
+    assert_eq!((report.state, report.requests), (PlanState::OutOfQuota, 0));
     assert_eq!(report.resumes_at, Some(until.to_rfc3339()));
     // Else it waits until then.
     begin(&mut world, PlanSlot(3), Duration::from_secs(60));

@@ -117,7 +117,7 @@ mod tests {
     fn headers_beside_the_plan() {
         let of = |count, seconds| {
             let window = Duration::from_secs(seconds);
-            Limits::Declared(vec![Limit { count, window, text: rate(u64::from(count), window) }])
+            Limits::Declared(vec![Limit::plain(count, window, rate(u64::from(count), window))])
         };
         for (headers, limits, state, help) in [
             (vec![], of(5, 1), State::Good, None),
