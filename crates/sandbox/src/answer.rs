@@ -42,11 +42,13 @@ pub(crate) fn refusal(status: StatusCode, message: &str) -> Answer {
     response
 }
 
-/// A 429 that says when to come back.
-pub(crate) fn limited(seconds: u64) -> Answer {
-    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests");
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    response
+/// A 429 that says when to come back, if anything.
+pub(crate) fn limited(retry_after: Option<&str>) -> Answer {
+    let response = refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests");
+    match retry_after {
+        Some(when) => with_header(response, RETRY_AFTER, when),
+        None => response,
+    }
 }
 
 /// The same answer with one more header; a value that is no header value is left out.
@@ -58,7 +60,7 @@ pub(crate) fn with_header(mut response: Answer, name: HeaderName, value: &str) -
 }
 
 /// Makes a good answer bad. None: no head either.
-pub(crate) fn spoil(response: Answer, fault: Fault, retry_after: u64) -> Option<Answer> {
+pub(crate) fn spoil(response: Answer, fault: Fault, retry_after: Option<&str>) -> Option<Answer> {
     let keep_length = match fault {
         Fault::Error => {
             return Some(refusal(StatusCode::INTERNAL_SERVER_ERROR, "the sandbox was told to fail"));

@@ -48,7 +48,7 @@ pub(crate) async fn answer(ask: &Ask<'_>, elsewhere: &str) -> io::Result<Answer>
         "/not-found" => refusal(StatusCode::NOT_FOUND, "no such resource"),
         "/forbidden" => refusal(StatusCode::FORBIDDEN, "this key may not read that"),
         "/always-500" => refusal(StatusCode::INTERNAL_SERVER_ERROR, "always"),
-        "/always-429" => limited(1),
+        "/always-429" => limited(Some("1")),
         "/echo-secret" => {
             let mut response =
                 answer::json(json!({ "message": "bad request", "you_sent": echo(ask) }).to_string());

@@ -10,6 +10,7 @@ mod ask; //      a request as the datasets see it
 mod bench;
 mod body; //     bodies that lie, hang, drip and break
 mod credential; // what `auth=` asks for
+mod dialect; //  how answers tell of limits
 mod faults; //   which request fails, and how
 mod hostile;
 mod limiter; //  strict limiters, by arrival

@@ -1,17 +1,15 @@
-//! Strict limiters over arrivals: a fixed window, aligned to the server's start, or a sliding log. Pure: the
-//! arrival time is an argument.
+//! Strict limiters over arrivals: how many requests there may be, and who else spends them. Pure: the arrival
+//! time is an argument, and counts from the server's start.
+
+mod bucket;
+mod count;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How a [`Limiter`] counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Window {
-    /// Windows that meet; the count starts anew in each.
-    Fixed,
-    /// The time just before the arrival; a request exactly one window old no longer counts.
-    Sliding,
-}
+pub(crate) use bucket::Bucket;
+use count::Count;
+pub(crate) use count::Window;
 
 /// `limit` requests per `window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub(crate) struct Rate {
     pub(crate) window: Duration,
 }
 
-/// Admits at most `rate.limit` requests in any window of its kind; refused requests take no place.
+/// Admits at most what its kind allows; refused requests take no place.
 pub(crate) struct Limiter {
     pub(crate) rate: Rate,
     pub(crate) kind: Window,
@@ -29,14 +27,38 @@ pub(crate) struct Limiter {
     pub(crate) refused: u64,
     /// The most arrivals, refused ones included, in any stretch of one window, wherever it starts.
     pub(crate) most: usize,
-    admitted: VecDeque<Duration>,
+    count: Count,
     arrivals: VecDeque<Duration>,
+    others: Option<Others>,
+}
+
+/// Another client of the same quota, whose requests come evenly.
+struct Others {
+    apart: Duration,
+    next: Duration,
 }
 
 impl Limiter {
-    pub(crate) fn new(rate: Rate, kind: Window) -> Limiter {
-        let (admitted, arrivals) = (VecDeque::new(), VecDeque::new());
-        Limiter { rate, kind, served: 0, refused: 0, most: 0, admitted, arrivals }
+    /// `others`: per cent of the quota that another client takes.
+    pub(crate) fn new(rate: Rate, kind: Window, others: u32) -> Limiter {
+        let share = u64::from(rate.limit) * u64::from(others) / 100;
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        // In windows that meet it comes first, as a job that is started on the hour.
+        let at_once = matches!(kind, Window::Fixed { .. });
+        let evenly = (share > 0 && !at_once).then(|| {
+            let apart = (rate.window / share).max(Duration::from_nanos(1));
+            Others { apart, next: Duration::ZERO }
+        });
+        Limiter {
+            rate,
+            kind,
+            served: 0,
+            refused: 0,
+            most: 0,
+            count: Count::new(rate, kind, if at_once { share } else { 0 }),
+            arrivals: VecDeque::new(),
+            others: evenly,
+        }
     }
 
     /// Notes an arrival, and says how long until there is a place when there is none now. A place is only taken
@@ -47,32 +69,29 @@ impl Limiter {
         self.arrivals.push_back(now);
         self.most = self.most.max(self.arrivals.len());
 
-        match self.kind {
-            Window::Fixed => {
-                let current = index(now, window);
-                drop_before(&mut self.admitted, |at| index(at, window) < current);
+        if let Some(others) = &mut self.others {
+            // What they did before the windows that count is forgotten.
+            others.next = others.next.max(now.saturating_sub(window * 2));
+            while others.next <= now {
+                if self.count.wait(others.next).is_none() {
+                    self.count.take(others.next);
+                }
+                others.next += others.apart;
             }
-            Window::Sliding => drop_before(&mut self.admitted, |at| now.saturating_sub(at) >= window),
         }
-        if self.admitted.len() < self.rate.limit as usize {
-            return Ok(());
-        }
-        let free_at = match (self.kind, self.admitted.front()) {
-            (Window::Sliding, Some(oldest)) => *oldest + window,
-            _ => Duration::from_nanos_u128(window.as_nanos().saturating_mul(index(now, window) + 1)),
-        };
-        Err(free_at.saturating_sub(now))
+        self.count.wait(now).map_or(Ok(()), Err)
     }
 
     /// Takes the place that [`Limiter::arrive`] found.
     pub(crate) fn admit(&mut self, now: Duration) {
-        self.admitted.push_back(now);
+        self.count.take(now);
         self.served += 1;
     }
-}
 
-fn index(at: Duration, window: Duration) -> u128 {
-    at.as_nanos() / window.as_nanos().max(1)
+    /// How many places are left, and how long until all of them are.
+    pub(crate) fn left(&mut self, now: Duration) -> (u32, Duration) {
+        self.count.left(now)
+    }
 }
 
 fn drop_before(times: &mut VecDeque<Duration>, gone: impl Fn(Duration) -> bool) {
@@ -86,35 +105,115 @@ mod tests {
     use super::{Limiter, Rate, Window};
     use std::time::Duration;
 
-    /// `served` says which of the arrivals (in ms) a limiter of 3 per 100 ms lets through.
-    fn check(kind: Window, arrivals: &[u64], served: &[u64]) {
-        let mut limiter = Limiter::new(Rate { limit: 3, window: Duration::from_millis(100) }, kind);
-        let got: Vec<u64> = arrivals
-            .iter()
-            .copied()
-            .filter(|at| {
-                let now = Duration::from_millis(*at);
-                limiter.arrive(now).map(|()| limiter.admit(now)).is_ok()
-            })
-            .collect();
-        assert_eq!(got, served, "{kind:?} {arrivals:?}");
+    const RATE: Rate = Rate { limit: 3, window: Duration::from_millis(100) };
+    const FIXED: Window = Window::Fixed { late: Duration::ZERO };
+
+    fn served(mut limiter: Limiter, arrivals: &[u64]) -> Vec<u64> {
+        let admitted = |at: &u64| {
+            let now = Duration::from_millis(*at);
+            limiter.arrive(now).map(|()| limiter.admit(now)).is_ok()
+        };
+        arrivals.iter().copied().filter(admitted).collect()
+    }
+
+    /// Which of the arrivals (in ms) a limiter of 3 per 100 ms lets through.
+    #[test]
+    fn each_kind_admits_what_it_says() {
+        let cases: [(Window, &[u64], &[u64]); 8] = [
+            (FIXED, &[0, 50, 99, 99, 100, 101, 102, 103, 200], &[0, 50, 99, 100, 101, 102, 200]),
+            // Its windows begin 30 ms late.
+            (
+                Window::Fixed { late: Duration::from_millis(30) },
+                &[0, 1, 2, 3, 30, 31, 32, 33, 129, 130],
+                &[0, 1, 2, 30, 31, 32, 130],
+            ),
+            (Window::Sliding, &[0, 50, 99, 99, 100, 101, 149, 150], &[0, 50, 99, 100, 150]),
+            // Of three in the window before, a third is gone by 134, two thirds by 167.
+            (
+                Window::Counter,
+                &[0, 1, 2, 3, 100, 133, 134, 135, 166, 167, 199, 200],
+                &[0, 1, 2, 134, 167, 200],
+            ),
+            (Window::Counter, &[0, 1, 2, 200, 201, 202, 203], &[0, 1, 2, 200, 201, 202]),
+            // One comes back every 33.3 ms.
+            (
+                Window::Bucket { burst: 2 },
+                &[0, 1, 2, 3, 33, 34, 35, 67, 300, 301, 302, 303],
+                &[0, 1, 2, 34, 67, 300, 301, 302],
+            ),
+            (Window::Bucket { burst: 1 }, &[0, 1, 2, 34, 35], &[0, 1, 34]),
+            (Window::Bucket { burst: 0 }, &[0, 1, 33, 34, 67, 68, 300, 301], &[0, 34, 68, 300]),
+        ];
+        for (kind, arrivals, expected) in cases {
+            assert_eq!(served(Limiter::new(RATE, kind, 0), arrivals), expected, "{kind:?} {arrivals:?}");
+        }
     }
 
     #[test]
-    fn a_window_admits_exactly_its_limit() {
-        check(Window::Fixed, &[0, 50, 99, 99, 100, 101, 102, 103, 200], &[0, 50, 99, 100, 101, 102, 200]);
-        check(Window::Sliding, &[0, 50, 99, 99, 100, 101, 149, 150], &[0, 50, 99, 100, 150]);
+    fn others_take_their_share() {
+        // Fixed: one of three, first in each window. Else one at 0, 100, 200.
+        for (kind, expected) in [
+            (FIXED, vec![0, 1, 100, 101]),
+            (Window::Sliding, vec![0, 1, 100, 101]),
+            (Window::Bucket { burst: 2 }, vec![0, 1, 100, 101]),
+            (Window::Bucket { burst: 0 }, vec![]),
+        ] {
+            let arrivals = [0, 1, 2, 100, 101, 102];
+            assert_eq!(served(Limiter::new(RATE, kind, 34), &arrivals), expected, "{kind:?}");
+        }
+        // Long after, only what counts is made up for.
+        let mut limiter = Limiter::new(RATE, Window::Sliding, 100);
+        let late = Duration::from_secs(1 << 40);
+        assert!(limiter.arrive(late).is_err());
+    }
+
+    /// A refusal says when; the next one comes just then.
+    #[test]
+    fn a_wait_is_exactly_long_enough() {
+        let kinds = [
+            FIXED,
+            Window::Sliding,
+            Window::Counter,
+            Window::Bucket { burst: 2 },
+            Window::Bucket { burst: 0 },
+        ];
+        for kind in kinds {
+            let mut limiter = Limiter::new(RATE, kind, 0);
+            let mut now = Duration::from_millis(30);
+            let mut refused = 0;
+            for _ in 0..50 {
+                if let Err(wait) = limiter.arrive(now) {
+                    assert!(!wait.is_zero(), "{kind:?} at {now:?}");
+                    assert!(
+                        limiter.arrive(now + wait - Duration::from_nanos(1)).is_err(),
+                        "{kind:?} at {now:?}"
+                    );
+                    now += wait;
+                    assert_eq!(limiter.arrive(now), Ok(()), "{kind:?} at {now:?}");
+                    refused += 1;
+                }
+                limiter.admit(now);
+            }
+            assert!(refused > 10, "{kind:?}: {refused}");
+        }
     }
 
     #[test]
-    fn a_refusal_says_when() {
-        let rate = Rate { limit: 1, window: Duration::from_millis(100) };
-        for (kind, wait) in [(Window::Fixed, 60), (Window::Sliding, 90)] {
-            let mut limiter = Limiter::new(rate, kind);
-            assert_eq!(limiter.arrive(Duration::from_millis(30)), Ok(()));
-            limiter.admit(Duration::from_millis(30));
-            assert_eq!(limiter.arrive(Duration::from_millis(40)), Err(Duration::from_millis(wait)));
-            assert_eq!(limiter.most, 2);
+    fn what_is_left_is_told() {
+        for (kind, expected) in [
+            (FIXED, (1, 60)),
+            (Window::Sliding, (1, 100)),
+            (Window::Counter, (1, 60)),
+            // Two of three, at one every 33.3 ms; 10 ms are over for the first.
+            (Window::Bucket { burst: 2 }, (1, 56)),
+        ] {
+            let mut limiter = Limiter::new(RATE, kind, 0);
+            for at in [30, 40].map(Duration::from_millis) {
+                assert_eq!(limiter.arrive(at), Ok(()));
+                limiter.admit(at);
+            }
+            let (left, renewed) = limiter.left(Duration::from_millis(40));
+            assert_eq!((left, renewed.as_millis()), expected, "{kind:?}");
         }
     }
 }

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::bench::Pages;
+use crate::dialect::{Dialect, Quota};
 use crate::faults::{Fault, History};
-use crate::limiter::Limiter;
+use crate::limiter::{Bucket, Limiter};
 use crate::log::lock;
 use crate::options::{self, Options};
 use crate::random::draw;
+use crate::server::wall_clock;
 use crate::shapes::{Shape, State};
 
 /// One dataset with its options; made on the first request below its segment.
@@ -32,6 +35,8 @@ pub(crate) struct Mount {
     most_busy: AtomicUsize,
     /// Shared by all connections; never held across an await.
     limiters: Mutex<Vec<Limiter>>,
+    /// What queries are paid with, and how many were refused for lack of it.
+    points: Option<Mutex<(Bucket, u64)>>,
     histories: Mutex<HashMap<u64, History>>,
 }
 
@@ -47,8 +52,9 @@ pub(crate) enum Dataset {
 }
 
 impl Mount {
-    /// The error is for the client: an unknown dataset or option.
-    pub(crate) fn new(segment: &str) -> Result<Mount, String> {
+    /// `started`: when the server was, in milliseconds since 1970. The error is for the client: an unknown dataset
+    /// or option.
+    pub(crate) fn new(segment: &str, started: i64) -> Result<Mount, String> {
         let (name, options) = options::parse(segment)?;
         let dataset = match name {
             "tracker" => Dataset::Tracker,
@@ -69,7 +75,9 @@ impl Mount {
             && options.credential.is_none()
             && options.encoding.is_none();
         let options_grown = options.grown.clone();
-        let limiters = options.limits.iter().map(|rate| Limiter::new(*rate, options.window)).collect();
+        let limiter = |rate| Limiter::new(rate, options.window(rate, started), options.others);
+        let limiters = options.limits.iter().copied().map(limiter).collect();
+        let points = options.points.map(|rate| Bucket::new(rate.limit, rate.limit, rate.window));
         Ok(Mount {
             segment: segment.to_owned(),
             dataset,
@@ -82,6 +90,7 @@ impl Mount {
             busy: AtomicUsize::new(0),
             most_busy: AtomicUsize::new(0),
             limiters: Mutex::new(limiters),
+            points: points.map(|bucket| Mutex::new((bucket, 0))),
             histories: Mutex::new(HashMap::new()),
         })
     }
@@ -99,19 +108,56 @@ impl Mount {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A place under every limit, or the seconds to wait. Either way the arrival counts.
-    pub(crate) fn admit(&self, now: Duration) -> Result<(), u64> {
+    /// A place under every limit, or how long to wait for it. Either way the arrival counts.
+    pub(crate) fn admit(&self, now: Duration) -> Admission {
         let mut limiters = lock(&self.limiters);
         let refusals: Vec<Option<Duration>> =
             limiters.iter_mut().map(|limiter| limiter.arrive(now).err()).collect();
-        let Some(longest) = refusals.iter().flatten().max() else {
-            limiters.iter_mut().for_each(|limiter| limiter.admit(now));
-            return Ok(());
-        };
+        let refused = refusals.iter().flatten().max().copied();
         for (limiter, refusal) in limiters.iter_mut().zip(&refusals) {
-            limiter.refused += u64::from(refusal.is_some());
+            match refused {
+                None => limiter.admit(now),
+                Some(_) => limiter.refused += u64::from(refusal.is_some()),
+            }
         }
-        Err(self.options.retry_after.unwrap_or_else(|| longest.as_millis().div_ceil(1000) as u64))
+        let headers = match self.options.headers {
+            Dialect::None => Vec::new(),
+            dialect => {
+                let quota = |limiter: &mut Limiter| {
+                    let (left, renewed_in) = limiter.left(now);
+                    Quota { rate: limiter.rate, left, renewed_in }
+                };
+                dialect.headers(&limiters.iter_mut().map(quota).collect::<Vec<_>>(), wall_clock())
+            }
+        };
+        Admission { refused, headers }
+    }
+
+    /// What `Retry-After` says, if it is there.
+    pub(crate) fn retry_after(&self, wait: Duration) -> Option<String> {
+        self.options.retry_after.header(wait, wall_clock())
+    }
+
+    /// Takes points, `None` if there is no bucket of them; the points that are left then, or that there are too few.
+    pub(crate) fn pay(&self, points: u32, now: Duration) -> Option<Result<u32, u32>> {
+        let mut held = lock(self.points.as_ref()?);
+        let (bucket, refused) = &mut *held;
+        if bucket.wait(points, now).is_zero() {
+            bucket.take(points, now);
+            Some(Ok(bucket.left(now)))
+        } else {
+            *refused += 1;
+            Some(Err(bucket.left(now)))
+        }
+    }
+
+    /// Gives points back that were not needed; how many are left.
+    pub(crate) fn refund(&self, points: u32, now: Duration) -> u32 {
+        self.points.as_ref().map_or(0, |points_held| {
+            let (bucket, _) = &mut *lock(points_held);
+            bucket.give_back(points);
+            bucket.left(now)
+        })
     }
 
     /// None: as many as allowed are already being answered.
@@ -148,7 +194,7 @@ impl Mount {
                 json!({
                     "limit": limiter.rate.limit,
                     "window_seconds": limiter.rate.window.as_secs_f64(),
-                    "window": format!("{:?}", limiter.kind).to_lowercase(),
+                    "window": limiter.kind.to_string(),
                     "served": limiter.served,
                     "refused": limiter.refused,
                     "max_in_any_window": limiter.most,
@@ -159,8 +205,17 @@ impl Mount {
             "requests": self.requests.load(Ordering::Relaxed),
             "most_at_once": self.most_busy.load(Ordering::Relaxed),
             "limiters": limiters,
+            "throttled": self.points.as_ref().map(|points| lock(points).1),
         })
     }
+}
+
+/// What the limiters say of one arrival.
+pub(crate) struct Admission {
+    /// How long until there is a place, if there is none.
+    pub(crate) refused: Option<Duration>,
+    /// What the answer says of the limits, whatever else it says.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One request being answered.

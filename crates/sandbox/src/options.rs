@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::credential::Credential;
+use crate::dialect::{Dialect, RetryAfter};
 use crate::faults::FaultRates;
 use crate::limiter::{Rate, Window};
 use crate::shapes;
@@ -17,11 +18,20 @@ pub(crate) struct Options {
     pub(crate) projects: u64,
     pub(crate) seed: u64,
     pub(crate) faults: FaultRates,
-    pub(crate) retry_after: Option<u64>,
+    pub(crate) retry_after: RetryAfter,
     /// Shortest and longest latency.
     pub(crate) slow: Option<(Duration, Duration)>,
     pub(crate) limits: Vec<Rate>,
-    pub(crate) window: Window,
+    pub(crate) window: Kind,
+    /// Tokens of a bucket beside the one that is due; none: as many as the limit has.
+    pub(crate) burst: Option<u32>,
+    /// An instant at which fixed windows begin, in milliseconds since 1970.
+    pub(crate) renews: Option<i64>,
+    /// Per cent of each limit that another client takes.
+    pub(crate) others: u32,
+    pub(crate) headers: Dialect,
+    /// A bucket of points, which what is asked costs: how many it holds, and how long it takes to fill.
+    pub(crate) points: Option<Rate>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) credential: Option<Credential>,
     pub(crate) token: Option<String>,
@@ -35,6 +45,48 @@ pub(crate) struct Options {
     pub(crate) grown: Vec<i64>,
 }
 
+/// `window=…`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Fixed,
+    Sliding,
+    Counter,
+    Bucket,
+}
+
+impl Kind {
+    fn parse(text: &str) -> Option<Kind> {
+        Some(match text {
+            "fixed" => Kind::Fixed,
+            "sliding" => Kind::Sliding,
+            "counter" => Kind::Counter,
+            "bucket" => Kind::Bucket,
+            _ => return None,
+        })
+    }
+}
+
+impl Options {
+    /// How a limit of that rate counts, on a server that was started at that instant.
+    pub(crate) fn window(&self, rate: Rate, started: i64) -> Window {
+        match self.window {
+            Kind::Fixed => {
+                Window::Fixed { late: self.renews.map_or(Duration::ZERO, |at| late(at, started, rate)) }
+            }
+            Kind::Sliding => Window::Sliding,
+            Kind::Counter => Window::Counter,
+            Kind::Bucket => Window::Bucket { burst: self.burst.unwrap_or(rate.limit - 1) },
+        }
+    }
+}
+
+/// How long after the server's start its first window begins, if one begins at an instant.
+fn late(at: i64, started: i64, rate: Rate) -> Duration {
+    let window = i128::try_from(rate.window.as_millis()).unwrap_or(i128::MAX).max(1);
+    let late = (i128::from(at) - i128::from(started)).rem_euclid(window);
+    Duration::from_millis(u64::try_from(late).unwrap_or(0))
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -43,10 +95,15 @@ impl Default for Options {
             projects: 5,
             seed: 1,
             faults: FaultRates::default(),
-            retry_after: None,
+            retry_after: RetryAfter::default(),
             slow: None,
             limits: Vec::new(),
-            window: Window::Fixed,
+            window: Kind::Fixed,
+            burst: None,
+            renews: None,
+            others: 0,
+            headers: Dialect::None,
+            points: None,
             concurrency: None,
             credential: None,
             token: None,
@@ -61,13 +118,15 @@ impl Default for Options {
 }
 
 /// Splits a path into its first segment (without the leading slash) and the rest (empty, or with its slash).
-/// A slash right after `limit=100` or after a comma-separated rate belongs to the value: without it there is no rate.
+/// A slash right after `limit=100`, `points=100` or after a comma-separated rate belongs to the value: without it
+/// there is no rate.
 pub(crate) fn split_path(path: &str) -> (&str, &str) {
     let path = path.strip_prefix('/').unwrap_or(path);
     let mut from = 0;
     while let Some(slash) = path[from..].find('/').map(|at| at + from) {
         let parameter = path[..slash].rfind(';').map_or("", |at| &path[at + 1..slash]);
-        let rate = parameter.strip_prefix("limit=").map(|rates| rates.rsplit(',').next().unwrap_or(rates));
+        let rates = parameter.strip_prefix("limit=").or_else(|| parameter.strip_prefix("points="));
+        let rate = rates.map(|rates| rates.rsplit(',').next().unwrap_or(rates));
         if !rate.is_some_and(|rate| !rate.is_empty() && rate.bytes().all(|byte| byte.is_ascii_digit())) {
             return (&path[..slash], &path[slash..]);
         }
@@ -102,15 +161,19 @@ fn set(options: &mut Options, name: &str, value: &str) -> Option<()> {
         "limited" => options.faults.limited = per_cent(value)?,
         "resets" => options.faults.resets = per_cent(value)?,
         "truncated" => options.faults.truncated = per_cent(value)?,
-        "retry_after" => options.retry_after = Some(value.parse().ok()?),
+        "retry_after" => options.retry_after = RetryAfter::parse(value)?,
         "slow" => {
             let (least, most) = value.split_once("..").unwrap_or((value, value));
             let range = (duration(least)?, duration(most)?);
             options.slow = Some(range).filter(|(least, most)| least <= most).map(Some)?;
         }
         "limit" => options.limits = value.split(',').map(rate).collect::<Option<_>>()?,
-        "window" if value == "fixed" => options.window = Window::Fixed,
-        "window" if value == "sliding" => options.window = Window::Sliding,
+        "window" => options.window = Kind::parse(value)?,
+        "burst" => options.burst = Some(value.parse().ok()?),
+        "renews" => options.renews = Some(instant(value)?),
+        "others" => options.others = value.parse().ok().filter(|share| *share <= 100)?,
+        "headers" => options.headers = Dialect::parse(value)?,
+        "points" => options.points = Some(rate(value)?),
         "concurrency" => options.concurrency = Some(value.parse().ok()?),
         "auth" if value == "none" => options.credential = None,
         "auth" => options.credential = Some(Credential::parse(value)?),
@@ -174,7 +237,19 @@ fn decode(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, split_path};
+    use super::{late, parse, split_path};
+    use crate::limiter::Rate;
+    use std::time::Duration;
+
+    #[test]
+    fn windows_begin_at_an_instant() {
+        for (at, started, expected) in
+            [(0, 0, 0), (10, 0, 10), (0, 10, 90), (1_010, 0, 10), (-10, 0, 90), (110, 105, 5), (105, 110, 95)]
+        {
+            let rate = Rate { limit: 1, window: Duration::from_millis(100) };
+            assert_eq!(late(at, started, rate).as_millis(), expected, "{at} {started}");
+        }
+    }
 
     #[test]
     fn paths_split_after_the_options() {
@@ -184,6 +259,7 @@ mod tests {
             ("/tracker;limit=100/s/by-page", ("tracker;limit=100/s", "/by-page")),
             ("/tracker;limit=100/s;window=fixed/by-page", ("tracker;limit=100/s;window=fixed", "/by-page")),
             ("/tracker;limit=10/s,900/min/by-page/2", ("tracker;limit=10/s,900/min", "/by-page/2")),
+            ("/graph;points=1000/20s;seed=2/graphql", ("graph;points=1000/20s;seed=2", "/graphql")),
             ("/tracker;limit=100%2Fs/by-page", ("tracker;limit=100%2Fs", "/by-page")),
             ("/", ("", "")),
             ("/market/", ("market", "/")),
@@ -203,6 +279,12 @@ mod tests {
             "tracker;slow=9ms..1ms",
             "tracker;auth=bearer",
             "tracker;window=round",
+            "tracker;burst=-1",
+            "tracker;others=101",
+            "tracker;renews=00:00",
+            "tracker;headers=smoke",
+            "tracker;retry_after=soon",
+            "graph;points=5",
             "tracker;records=-1",
             "crm;uses=0",
             "crm;grown=yesterday",

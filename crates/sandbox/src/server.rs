@@ -114,7 +114,7 @@ impl Shared {
         if let Some(mount) = mounts.get(segment) {
             return Ok((Arc::clone(mount), generation));
         }
-        let mount = Arc::new(Mount::new(segment)?);
+        let mount = Arc::new(Mount::new(segment, wall_clock() - self.now().as_millis() as i64)?);
         mounts.insert(segment.to_owned(), Arc::clone(&mount));
         Ok((mount, generation))
     }

@@ -145,10 +145,18 @@ async fn respond(
         let refused = refusal(StatusCode::UNAUTHORIZED, "bad credentials");
         return Ok(with_header(refused, WWW_AUTHENTICATE, "Bearer realm=\"sandbox\""));
     }
-    if let Err(seconds) = mount.admit(arrived) {
-        return Ok(answer::limited(seconds));
-    }
-    let retry_after = mount.options.retry_after.unwrap_or(1);
+    let admission = mount.admit(arrived);
+    let mut response = match admission.refused {
+        Some(wait) => answer::limited(mount.retry_after(wait).as_deref()),
+        None => admitted(connection, mount, ask).await?,
+    };
+    response.headers_mut().extend(admission.headers);
+    Ok(response)
+}
+
+async fn admitted(connection: &Connection, mount: &Mount, ask: &Ask<'_>) -> io::Result<Answer> {
+    let retry_after = mount.retry_after(Duration::from_secs(1));
+    let retry_after = retry_after.as_deref();
     let Some(_busy) = mount.enter() else {
         return Ok(answer::limited(retry_after));
     };
@@ -177,7 +185,12 @@ async fn respond(
     spoilt(connection, response, fault, retry_after)
 }
 
-fn spoilt(connection: &Connection, response: Answer, fault: Fault, retry_after: u64) -> io::Result<Answer> {
+fn spoilt(
+    connection: &Connection,
+    response: Answer,
+    fault: Fault,
+    retry_after: Option<&str>,
+) -> io::Result<Answer> {
     if matches!(fault, Fault::ResetBeforeHead | Fault::ResetInBody) {
         connection.reset.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! Issues by GraphQL: one address, the cursor in the variables, and errors in a 200.
+//! Issues by GraphQL: one address, the cursor in the variables, and errors in a 200. With the option `points` each
+//! query costs some: two, and one for each issue; what it may cost at most is taken first.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -15,9 +16,29 @@ pub(super) fn answer(mount: &Mount, world: &World, ask: &Ask<'_>) -> Result<Answ
     if ask.rest != "/graphql" || ask.method != Method::POST {
         return Ok(missing());
     }
+    let requested = 2 + size(ask, "first", 20)? as u32;
+    let left = match mount.pay(requested, ask.arrived) {
+        Some(Err(left)) => {
+            let mut throttled = errors("THROTTLED", "Throttled");
+            throttled["extensions"] = cost(mount, requested, None, left);
+            return Ok(answer::json(throttled.to_string()));
+        }
+        paid => paid,
+    };
+    let (mut said, issues) = query(mount, world, ask)?;
+    if left.is_some() {
+        let actual = 2 + issues;
+        let left = mount.refund(requested.saturating_sub(actual), ask.arrived);
+        said["extensions"] = cost(mount, requested, Some(actual), left);
+    }
+    Ok(answer::json(said.to_string()))
+}
+
+/// The answer's body, and how many issues it holds.
+fn query(mount: &Mount, world: &World, ask: &Ask<'_>) -> Result<(Value, u32), String> {
     let query = ask.json.as_ref().and_then(|body| body["query"].as_str()).unwrap_or_default();
     if !query.contains("issues(") {
-        return Ok(errors("BAD_QUERY", "this schema has `issues(first, after, since)`"));
+        return Ok((errors("BAD_QUERY", "this schema has `issues(first, after, since)`"), 0));
     }
     let start = match ask.param("after") {
         None => 0,
@@ -25,7 +46,7 @@ pub(super) fn answer(mount: &Mount, world: &World, ask: &Ask<'_>) -> Result<Answ
     };
     // Every third page is slow at first.
     if start % 3 == 2 && mount.state.is_new(hash(&ask.body, 0)) {
-        return Ok(errors("TIMEOUT", "the query took too long"));
+        return Ok((errors("TIMEOUT", "the query took too long"), 0));
     }
     let since = time(ask, "since")?.unwrap_or(0);
     let mut list = by_change(world.things(world.records, true));
@@ -36,7 +57,17 @@ pub(super) fn answer(mount: &Mount, world: &World, ask: &Ask<'_>) -> Result<Answ
         "endCursor": page.next().map(|next| format!("Y3Vyc29y{next}")),
     });
     let issues = json!({ "nodes": page.map(issue), "pageInfo": info });
-    Ok(answer::json(json!({ "data": { "issues": issues } }).to_string()))
+    Ok((json!({ "data": { "issues": issues } }), page.things.len() as u32))
+}
+
+fn cost(mount: &Mount, requested: u32, actual: Option<u32>, left: u32) -> Value {
+    let most = mount.options.points.map(|rate| rate.limit);
+    let rate = mount.options.points.map(|rate| f64::from(rate.limit) / rate.window.as_secs_f64());
+    json!({ "cost": {
+        "requestedQueryCost": requested,
+        "actualQueryCost": actual,
+        "throttleStatus": { "maximumAvailable": most, "currentlyAvailable": left, "restoreRate": rate },
+    } })
 }
 
 /// As the plan's `map` makes them.
@@ -53,9 +84,9 @@ pub(super) fn expected(world: &World) -> Value {
     json!({ "issues": rows(&world.things(world.records, true), flat) })
 }
 
-fn errors(code: &str, message: &str) -> Answer {
+fn errors(code: &str, message: &str) -> Value {
     let error = json!({ "message": message, "extensions": { "code": code } });
-    answer::json(json!({ "data": null, "errors": [error] }).to_string())
+    json!({ "data": null, "errors": [error] })
 }
 
 fn issue(thing: &Thing) -> Value {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{get, sandbox, send};
+use crate::client::{get, post, sandbox, send};
 
 #[tokio::test]
 async fn credentials_are_wanted_and_never_logged() {
@@ -62,6 +62,60 @@ async fn a_limiter_admits_exactly_its_limit() {
         tokio::time::sleep(Duration::from_secs(wait)).await;
         assert_eq!(get(&sandbox, &path).await.status, 200, "{window}");
     }
+}
+
+#[tokio::test]
+async fn answers_tell_what_is_left() {
+    let sandbox = sandbox().await;
+    let path = |headers: &str| format!("/bench;limit=3/h;headers={headers}/small/1");
+    for (headers, name, expected) in [
+        ("github", "x-ratelimit-remaining", ["2", "1", "0", "0"]),
+        ("iso", "x-rate-limit-remaining", ["2", "1", "0", "0"]),
+        ("triple", "ratelimit-remaining", ["2", "1", "0", "0"]),
+        ("none", "x-ratelimit-remaining", ["", "", "", ""]),
+    ] {
+        let mut said = Vec::new();
+        for status in [200, 200, 200, 429] {
+            let got = get(&sandbox, &path(headers)).await;
+            assert_eq!(got.status, status, "{headers}");
+            said.push(got.header(name).to_owned());
+        }
+        assert_eq!(said, expected, "{headers}");
+    }
+    // Another client has had a third of it; a date says when.
+    let path = "/bench;limit=3/h;others=34;headers=ietf07;retry_after=date:2/small/1";
+    for (status, said) in [(200, "remaining=1,"), (200, "remaining=0,"), (429, "remaining=0,")] {
+        let got = get(&sandbox, path).await;
+        assert_eq!(got.status, status);
+        assert!(got.header("ratelimit").contains(said), "{}", got.header("ratelimit"));
+        assert_eq!(got.header("retry-after").ends_with("GMT"), status == 429);
+    }
+    let got = get(&sandbox, "/bench;limit=1/day;renews=2026-01-01T16:00:00Z;headers=iso/small/1").await;
+    let reset = got.header("x-rate-limit-reset");
+    assert!(reset.contains("T16:00:00") || reset.contains("T15:59:59.99"), "{reset}");
+}
+
+#[tokio::test]
+async fn queries_are_paid_in_points() {
+    let sandbox = sandbox().await;
+    let ask = async |first: u32| {
+        let body =
+            format!(r#"{{"query": "{{ issues(first: $first) }}", "variables": {{"first": {first}}}}}"#);
+        post(&sandbox, "/graph;auth=none;records=5;points=100/h/graphql", &body).await.json()
+    };
+    let cost = |said: &Value| {
+        let cost = &said["extensions"]["cost"];
+        (cost["actualQueryCost"].clone(), cost["throttleStatus"]["currentlyAvailable"].clone())
+    };
+    // 82 are taken and 75 given back, since there are five.
+    let said = ask(80).await;
+    assert_eq!(cost(&said), (json!(7), json!(93)), "{said}");
+    assert_eq!(said["data"]["issues"]["nodes"].as_array().unwrap().len(), 5);
+    let said = ask(98).await;
+    assert_eq!(cost(&said), (Value::Null, json!(93)), "{said}");
+    assert_eq!(said["errors"][0]["extensions"]["code"], "THROTTLED");
+    let stats = get(&sandbox, "/_stats").await.json();
+    assert_eq!(stats["mounts"]["graph;auth=none;records=5;points=100/h"]["throttled"], 1);
 }
 
 #[tokio::test]
