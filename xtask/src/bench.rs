@@ -5,6 +5,7 @@
 mod children;
 mod limits;
 mod memory;
+mod nginx;
 mod records;
 mod requests;
 mod server;
@@ -73,6 +74,11 @@ impl Bench {
         }
         std::fs::create_dir_all(&scratch)?;
         Ok(Bench { release: root.join("target/release"), scratch, quick, wrong: Vec::new() })
+    }
+
+    /// The repository.
+    fn root(&self) -> Result<&Path> {
+        self.release.ancestors().nth(2).context("target/release is not in a repository")
     }
 
     /// Less of everything when in a hurry.

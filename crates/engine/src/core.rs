@@ -13,6 +13,9 @@ mod budgets;
 mod ending;
 mod event;
 mod finished;
+mod flight;
+mod gate;
+mod limits;
 mod run;
 mod status;
 mod unsent;
@@ -26,11 +29,15 @@ use std::sync::Arc;
 use entities::{Committed, Entry, Moment, SpecIndex, Task, TaskId};
 use task_queue::{LaneId, Roots, TaskManager};
 
-pub(crate) use budgets::{BudgetKey, Budgets};
-pub(crate) use event::{Action, DrivenRows, Event, LeaseGranted, PlanSlot, StoreSlot};
-pub(crate) use run::{PlanRun, StartedRun, StartedSpec};
+pub(crate) use budgets::{BudgetKey, Budgets, GiveBack, Watched, WatchedWindow};
+pub(crate) use event::{
+    Action, BudgetNews, DrivenRows, Event, LeaseGranted, PlanSlot, StoreSlot, WindowNews,
+};
+pub(crate) use run::{Draw, DrawnLimit, PlanRun, StartedRun, StartedSpec};
 
-use run::{Flight, SpecState};
+use flight::{Answer, Flight};
+use gate::Gate;
+use run::SpecState;
 
 /// At most this many Landings wait for their commit …
 const MOST_LANDINGS: usize = 512;
@@ -103,15 +110,16 @@ impl Core {
             Event::Finished(done) => self.finished(done, now),
             Event::Aborted { slot, jobs } => {
                 for job in jobs {
-                    self.land_flight(slot, job.task.id, now);
+                    self.land_flight(slot, job.task.id, Answer { sent: None, at: now, costs: &[] });
                 }
                 self.cancelled(slot, now);
             }
             Event::Committed { store, results } => self.committed(store, results, now),
             Event::Loaded { slot, spec, tasks, chains } => self.loaded(slot, spec, tasks, chains, now),
-            Event::Rows { slot, child, rows } => self.rows(slot, child, rows, now),
+            Event::Rows { slot, child, foreach, rows } => self.rows(slot, child, foreach, rows, now),
             Event::Broken { store, why } => self.broken(store, &why, now),
             Event::Leased { budget, window, granted } => self.budgets.leased(budget, window, granted),
+            Event::Shared { budget, news } => self.budgets.shared(budget, news, &mut self.actions, now),
             Event::Pause { slot } => self.pause(slot),
             Event::Resume { slot } => self.resume(slot),
             Event::Drain { slot } => self.drain(slot),
@@ -156,10 +164,13 @@ impl Core {
         self.contexts.insert(Arc::as_ptr(&started.context) as usize, slot);
         self.stores.entry(started.store).or_default();
         for spec in started.specs {
-            let budget = self.budgets.enlist(&spec.budget, &spec.limits, spec.closed_until);
-            let mut state = SpecState::new(&run.context.plan, &spec.feed.progress, budget);
+            let plan = &run.context.plan;
+            let gate = Gate::new(plan.spec(spec.feed.spec), &spec.draws, &mut self.budgets);
+            let before = self.budgets.before(&gate, now);
+            let mut state = SpecState::new(plan, &spec.feed.progress, gate, before);
             state.reads_rows = matches!(spec.feed.roots, Roots::Rows { .. });
             let lane = self.manager.open(spec.feed);
+            self.manager.set_cost(lane, state.gate.first_cost());
             if run.requests_per_task == Some(0) {
                 self.manager.seal(lane);
             }
@@ -175,6 +186,9 @@ impl Core {
                 self.manager.open_rows(state.lane);
             }
         }
+        for state in run.specs.iter().filter(|state| run.have_ended(&state.lists_from)) {
+            self.manager.open_lists(state.lane);
+        }
         self.runs.insert(slot, run);
     }
 
@@ -188,15 +202,22 @@ impl Core {
             }
             for state in run.specs.iter_mut().filter(|state| !state.ended) {
                 more |= self.manager.fill(state.lane, now);
-                if let Some(parent) = state.parent.filter(|_| state.reads_rows)
-                    && let Some((after, limit)) = self.manager.wants_rows(state.lane)
-                {
+                let list = self.manager.wants_list(state.lane).and_then(|(list, after, limit)| {
+                    let (foreach, parent) = state.lists.get(list).copied()?;
+                    Some((parent, foreach, after, limit))
+                });
+                let rows = state.parent.filter(|_| state.reads_rows).and_then(|parent| {
+                    let (after, limit) = self.manager.wants_rows(state.lane)?;
+                    Some((parent, state.head_place, after, limit))
+                });
+                for (parent, foreach, after, limit) in list.into_iter().chain(rows) {
                     self.actions.push(Action::ReadRows {
                         store: run.store,
                         slot: *slot,
                         run: run.context.run,
                         parent,
                         child: state.spec,
+                        foreach,
                         after,
                         limit,
                     });
@@ -217,11 +238,13 @@ impl Core {
         more
     }
 
-    fn rows(&mut self, slot: PlanSlot, child: SpecIndex, rows: DrivenRows, now: Moment) {
+    fn rows(&mut self, slot: PlanSlot, child: SpecIndex, foreach: usize, rows: DrivenRows, now: Moment) {
         let Some(run) = self.runs.get_mut(&slot) else { return };
         run.dirty = true;
-        if let Some(state) = run.spec_state(child) {
-            self.manager.rows(state.lane, rows, now);
+        let Some(state) = run.spec_state(child) else { return };
+        match state.lists.iter().position(|(place, _)| *place == foreach) {
+            Some(list) => self.manager.list_rows(state.lane, list, rows),
+            None => self.manager.rows(state.lane, rows, now),
         }
     }
 
@@ -315,19 +338,5 @@ impl Core {
     /// Whether a store has more to write than it should.
     fn is_behind(stores: &BTreeMap<StoreSlot, Uncommitted>, store: StoreSlot) -> bool {
         stores.get(&store).is_some_and(|u| u.landings >= MOST_LANDINGS || u.bytes >= MOST_BYTES)
-    }
-
-    /// A flight is over, whatever came of it: its token, its place at the endpoint and in the
-    /// spec are given back.
-    fn land_flight(&mut self, slot: PlanSlot, task: TaskId, answered: Moment) -> Option<Flight> {
-        let run = self.runs.get_mut(&slot)?;
-        let flight = run.flights.remove(&task)?;
-        run.dirty = true;
-        run.endpoints[flight.endpoint] -= 1;
-        if let Some(state) = run.spec_mut(flight.spec) {
-            state.in_flight -= 1;
-        }
-        self.budgets.answered(flight.budget, answered);
-        Some(flight)
     }
 }

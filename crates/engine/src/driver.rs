@@ -2,7 +2,9 @@
 //! what the core decides. It owns the supervisor, the stores' threads and the budgets' file, and
 //! is the only reader of the clock.
 
+mod budgets;
 mod plans;
+mod wall_clock;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,17 +18,17 @@ use supervisor::{Done, Supervisor};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::budget_file::BudgetFile;
-use crate::core::{Action, Core, Event, LeaseGranted, PlanSlot, StoreSlot};
+use crate::core::{Action, Core, Event, PlanSlot, StoreSlot};
 use crate::writer::{FromStore, StoreThread, ToStore};
 use crate::{EngineConfig, EngineError, EngineStatus, RunOptions};
+
+use budgets::Keeper;
+use wall_clock::WallClock;
 
 /// How often workers are looked at for signs of life.
 const LIVENESS: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for what is in flight before it is aborted.
 const DRAIN: Duration = Duration::from_secs(30);
-
-/// How long to leave a budgets' file alone that could not be written.
-const LEASE_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the handle asks.
 pub(crate) enum Command {
@@ -100,7 +102,7 @@ pub(crate) struct Driver {
     config: EngineConfig,
     core: Core,
     supervisor: Supervisor,
-    budgets: Option<BudgetFile>,
+    budgets: Option<Keeper>,
     plans: BTreeMap<PlanSlot, AddedPlan>,
     stores: HashMap<StoreSlot, OpenStore>,
     next_slot: u32,
@@ -125,7 +127,7 @@ impl Driver {
                     path: path.display().to_string(),
                     why: error.to_string(),
                 })?;
-                Some(file)
+                Some(Keeper::new(file, WallClock::beside(Arc::clone(&config.clock))))
             }
             None => None,
         };
@@ -154,11 +156,12 @@ impl Driver {
         let mut liveness = tokio::time::interval(LIVENESS);
         liveness.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.look(self.now());
             let now = self.carry_out();
             if self.may_stop(now) {
                 break;
             }
-            let wake = self.core.wake();
+            let wake = [self.core.wake(), self.next_look()].into_iter().flatten().min();
             let sleep = wake.map_or(LIVENESS, |at| at.since(now));
             tokio::select! {
                 biased;
@@ -247,35 +250,20 @@ impl Driver {
                     store.thread.ask(ToStore::Load { slot, run, spec, after, limit, chains });
                 }
             }
-            Action::ReadRows { store, slot, run, parent, child, after, limit } => {
+            Action::ReadRows { store, slot, run, parent, child, foreach, after, limit } => {
                 if let Some(store) = self.stores.get_mut(&store) {
                     if !store.outbox.is_empty() {
                         store.thread.ask(ToStore::Write(std::mem::take(&mut store.outbox)));
                     }
-                    store.thread.ask(ToStore::Rows { slot, run, parent, child, after, limit });
+                    store.thread.ask(ToStore::Rows { slot, run, parent, child, foreach, after, limit });
                 }
             }
             Action::Lease { budget, window, key, limit, want } => {
-                let granted = match &mut self.budgets {
-                    None => LeaseGranted { tokens: want, held: Vec::new(), retry_at: None },
-                    Some(file) => match file.lease(&key, &limit, want, now) {
-                        Ok(lease) => {
-                            LeaseGranted { tokens: lease.tokens, held: lease.held, retry_at: lease.retry_at }
-                        }
-                        Err(error) => {
-                            self.budgets_broke(&error.to_string(), now);
-                            // Else the core would ask again at once, and for ever.
-                            LeaseGranted { tokens: 0, held: Vec::new(), retry_at: Some(now + LEASE_AGAIN) }
-                        }
-                    },
-                };
+                let granted = self.lease(&key, &limit, want, now);
                 self.core.on_event(Event::Leased { budget, window, granted }, now);
             }
-            Action::Close { key, until } => {
-                let kept = self.budgets.as_mut().map_or(Ok(()), |file| file.close(&key, until, now));
-                if let Err(error) = kept {
-                    self.budgets_broke(&error.to_string(), now);
-                }
+            action @ (Action::GiveUp { .. } | Action::Learn { .. } | Action::Close { .. }) => {
+                self.write_down(action, now);
             }
             Action::Abort { slot } => {
                 let context = self.plans.get(&slot).and_then(|plan| plan.context.clone());
@@ -287,15 +275,6 @@ impl Driver {
             // No subscriber is no error.
             Action::Emit(event) => drop(self.events.send(event)),
             Action::Ended { slot, report } => self.ended(slot, *report, now),
-        }
-    }
-
-    /// Without its budgets nothing may be sent: every run stops, resumable.
-    fn budgets_broke(&mut self, why: &str, now: Moment) {
-        let why = format!("cannot keep budgets: {why}");
-        let stores: Vec<StoreSlot> = self.stores.keys().copied().collect();
-        for store in stores {
-            self.core.on_event(Event::Broken { store, why: why.clone() }, now);
         }
     }
 
@@ -338,13 +317,7 @@ impl Driver {
             open.thread.close();
         }
         let now = self.now();
-        if let Some(file) = &mut self.budgets {
-            for (key, held) in self.core.budgets().give_back(now) {
-                if let Err(error) = file.give_back(&key, &held, now) {
-                    tracing::warn!(%error, "cannot give a budget back; it counts as used for one window");
-                }
-            }
-        }
+        self.give_back(now);
         if let Some(reply) = self.shutting_down.take() {
             // Whoever asked may have given up waiting.
             let _ = reply.send(());

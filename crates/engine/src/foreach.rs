@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use entities::{
     Bindings, CursorKind, CursorValue, Failure, FailureClass, FailureKind, Foreach, Moment, Over, Place,
-    Secrets, Step, SyncPlan, TaskSpec, Vars, Which,
+    Secrets, SpecIndex, Step, SyncPlan, TaskSpec, Vars, Which,
 };
 use expr::{CompiledValue, ExprError, Globals, Scope, Template};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use task_queue::{
-    CombinationNames, Cut, Dimension, Expansion, Part, Roots, Rules, Slices, Values, Windows, parse_instant,
+    CombinationNames, Cut, Dimension, Expansion, ListName, Lists, Part, Roots, Rules, Slices, Values,
+    Windows, parse_instant,
 };
 
 /// So many combinations of lists below one head may have windows that each go on from their own cursor.
@@ -51,9 +52,10 @@ pub(crate) struct Repeats {
     zone: TimeZone,
     /// All names, in the plan's order.
     order: Arc<[String]>,
-    /// All but the records.
+    /// All but the head.
     dimensions: Vec<Compiled>,
     from_cursor: bool,
+    newest_first: bool,
     driven: Option<Which>,
     batch: Option<u32>,
     cursor: Option<Start>,
@@ -72,6 +74,8 @@ enum CompiledOver {
     /// The values, for lists that depend on nothing that is bound.
     Known(Values),
     List(CompiledValue),
+    /// All rows of another task's table.
+    Rows,
     Windows {
         every: Step,
         from: (Template, Place),
@@ -96,7 +100,7 @@ impl Repeats {
             Some(Which::All) => Ok(Roots::Rows { batch: self.batch }),
             None => {
                 let own = self.dimensions.iter().filter(|dimension| !dimension.sliced);
-                Ok(Roots::Product(self.product(own, &Map::new(), None)?))
+                Ok(Roots::Product(self.product(own, &Map::new(), &Lists::default(), None)?))
             }
         }
     }
@@ -110,12 +114,17 @@ impl Repeats {
         &self,
         dimensions: impl Iterator<Item = &'a Compiled>,
         names: &Map<String, Value>,
+        lists: &Lists,
         landed: Option<&Value>,
     ) -> Result<Expansion, Failure> {
         let mut values = Vec::new();
         for dimension in dimensions {
             let name = dimension.name.clone();
-            values.push(Dimension { name, values: self.values(dimension, names, landed)? });
+            values.push(Dimension { name, values: self.values(dimension, names, lists, landed)? });
+        }
+        if self.newest_first {
+            // Windows outermost: the latest of all combinations, then those before them.
+            values.sort_by_key(|dimension| !matches!(dimension.values, Values::Windows(_)));
         }
         Expansion::new(values).map_err(|error| failure(error.to_string(), self.at))
     }
@@ -124,10 +133,12 @@ impl Repeats {
         &self,
         dimension: &Compiled,
         names: &Map<String, Value>,
+        lists: &Lists,
         landed: Option<&Value>,
     ) -> Result<Values, Failure> {
         match &dimension.over {
             CompiledOver::Known(values) => Ok(values.clone()),
+            CompiledOver::Rows => Ok(Values::List(lists.of(&dimension.name)?)),
             CompiledOver::List(list) => self.list(list, &dimension.name, dimension.at, names),
             CompiledOver::Windows { every, from, to, overlap, granularity } => {
                 let cursor = match &self.cursor {
@@ -156,6 +167,7 @@ impl Repeats {
                     granularity: *granularity,
                 };
                 let windows = Windows::new(cut);
+                let windows = if self.newest_first { windows.map(Windows::latest_first) } else { windows };
                 let none = || {
                     failure(
                         "these windows have no length, or lead out of the calendar".to_owned(),
@@ -231,6 +243,17 @@ impl Repeats {
         self.dimensions.iter().filter(|dimension| dimension.sliced)
     }
 
+    fn too_many_parts(&self, count: u64) -> Failure {
+        let (of, help) = match self.driven {
+            None => ("newest first", "remove `order`, or put some of the names into a task of their own"),
+            Some(_) => ("below one record", "put some of the names into a task of their own"),
+        };
+        let message = format!(
+            "{count} combinations, {of}, go on from cursors of their own: that is more than {MOST_PARTS}"
+        );
+        failure(message, self.at).help(help)
+    }
+
     /// The head's names with others, in the plan's order.
     fn ordered(&self, head: &Map<String, Value>, more: &Map<String, Value>) -> Bindings {
         let names = self
@@ -253,32 +276,33 @@ impl Rules for Repeats {
     fn slices(
         &self,
         head: &Bindings,
+        lists: &Lists,
         landed: &dyn Fn(&Bindings) -> Option<Value>,
     ) -> Result<Slices, Failure> {
         let mut parts = Vec::new();
         if self.from_cursor {
             // Each combination of the lists has a cursor of its own, so windows of its own.
             let is_windows = |dimension: &&Compiled| matches!(dimension.over, CompiledOver::Windows { .. });
-            let lists = self.product(self.sliced().filter(|d| !is_windows(d)), &head.0, None)?;
-            if lists.count() > MOST_PARTS {
-                let message = format!(
-                    "{} combinations below one record go on from cursors of their own, more than {MOST_PARTS}",
-                    lists.count()
-                );
-                return Err(failure(message, self.at).help("put some of the names into a task of their own"));
+            let others = self.product(self.sliced().filter(|d| !is_windows(d)), &head.0, lists, None)?;
+            if others.count() > MOST_PARTS {
+                return Err(self.too_many_parts(others.count()));
             }
-            for index in 0..lists.count() {
-                let names = self.ordered(&head.0, &lists.bindings(index).0);
+            for index in 0..others.count() {
+                let names = self.ordered(&head.0, &others.bindings(index).0);
                 let landed = landed(&names);
-                let expansion = self.product(self.sliced().filter(is_windows), &names.0, landed.as_ref())?;
+                let windows = self.sliced().filter(is_windows);
+                let expansion = self.product(windows, &names.0, lists, landed.as_ref())?;
                 let landed = landed.and_then(|landed| self.instant_of(&landed));
                 parts.push(Part { names, expansion, landed, from_cursor: true });
             }
         } else {
-            let expansion = self.product(self.sliced(), &head.0, None)?;
+            let expansion = self.product(self.sliced(), &head.0, lists, None)?;
             parts.push(Part { names: head.clone(), expansion, landed: None, from_cursor: false });
         }
-        Slices::new(Arc::clone(&self.order), parts).map_err(|error| failure(error.to_string(), self.at))
+        let order = Arc::clone(&self.order);
+        let slices =
+            if self.newest_first { Slices::taking_turns(order, parts) } else { Slices::new(order, parts) };
+        slices.map_err(|error| failure(error.to_string(), self.at))
     }
 
     fn head(&self, slice: &Bindings) -> Bindings {
@@ -309,12 +333,22 @@ pub(crate) fn combination_names(plan: &SyncPlan, spec: &TaskSpec) -> Option<Comb
         matches!(foreach.over, Over::Windows { .. } | Over::Records { batch: Some(_), .. })
     };
     let left_out = spec.foreach.iter().filter(is_left_out).map(|foreach| foreach.name.clone()).collect();
-    let record = spec.records().filter(|_| spec.batch().is_none());
-    let parent = record.zip(spec.parent()).map(|(foreach, parent)| {
-        let key = plan.spec(parent).key.clone();
-        (foreach.name.clone(), key)
-    });
-    Some(CombinationNames { left_out, parent })
+    let key = |foreach: &Foreach| Some((foreach.name.clone(), plan.spec(foreach.task()?).key.clone()));
+    Some(CombinationNames { left_out, parents: spec.foreach.iter().filter_map(key).collect() })
+}
+
+/// The names of a spec that run over lists.
+pub(crate) fn lists(plan: &SyncPlan, spec: &TaskSpec) -> Vec<ListName> {
+    let list = |(place, task): (usize, SpecIndex)| {
+        let foreach = spec.foreach.get(place)?;
+        let batch = match foreach.over {
+            Over::Records { batch, .. } => batch,
+            _ => None,
+        };
+        let (name, task) = (foreach.name.clone(), plan.spec(task).name.clone());
+        Some(ListName { name, task, batch, at: foreach.at })
+    };
+    spec.list_places().filter_map(list).collect()
 }
 
 /// A value from a record, short enough to be shown.

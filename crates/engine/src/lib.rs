@@ -18,10 +18,12 @@ mod prepare;
 mod writer;
 
 mod forecast;
+mod standing;
 
 pub use engine::{EngineConfig, EngineStatus, RunOptions, SyncEngine, check_budgets};
 pub use error::EngineError;
 pub use forecast::{
-    Bottleneck, EndpointForecast, Experience, Forecast, Learned, LimitForecast, TaskForecast, forecast,
-    forecast_of,
+    Bottleneck, Costs, EndpointForecast, Experience, Forecast, Learned, LimitForecast, PauseForecast,
+    TaskForecast, Usage, forecast, forecast_of,
 };
+pub use standing::{Standing, budgets_of};

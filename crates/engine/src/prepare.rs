@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use entities::{
-    Body, Failure, FailureClass, FailureKind, Mode, Place, RunContext, SpecIndex, SpecProgress, SyncPlan,
-    TaskId, TaskSpec, TemplateText, ValueTemplate,
+    Body, Failure, FailureClass, FailureKind, Limit, Mode, Order, Place, RunContext, Scope as LimitScope,
+    SpecIndex, SpecProgress, SyncPlan, TaskId, TaskSpec, TemplateText, ValueTemplate,
 };
 use expr::{CompiledValue, ExprError, Globals, Scope, Template};
 use serde_json::Map;
 use task_queue::{Feed, Rules};
 
-use crate::core::{BudgetKey, StartedSpec};
-use crate::foreach::{Repeats, Shared, combination_names};
+use crate::core::{BudgetKey, Draw, DrawnLimit, StartedSpec};
+use crate::foreach::{Repeats, Shared, combination_names, lists};
 
 /// The specs to run: those named and their ancestors, in the plan's order; all if none is named.
 pub(crate) fn select_specs(plan: &SyncPlan, tasks: &[String]) -> Result<Vec<SpecIndex>, Failure> {
@@ -26,10 +26,11 @@ pub(crate) fn select_specs(plan: &SyncPlan, tasks: &[String]) -> Result<Vec<Spec
             let message = format!("the plan has no task `{name}`; it has {}", have.join(", "));
             return Err(Failure::new(FailureClass::Permanent, FailureKind::Expression, message));
         };
-        let mut next = Some(index);
-        while let Some(index) = next {
-            wanted[index.0 as usize] = true;
-            next = plan.spec(index).parent();
+        let mut next = vec![index];
+        while let Some(index) = next.pop() {
+            if !std::mem::replace(&mut wanted[index.0 as usize], true) {
+                next.extend(plan.spec(index).parents());
+            }
         }
     }
     Ok(plan.spec_indices().filter(|index| wanted[index.0 as usize]).collect())
@@ -47,25 +48,75 @@ pub(crate) fn start_spec(
     let globals = Globals::new(&context.vars, &context.secrets, context.now);
     let origin = origin(&endpoint.base_url, &globals)?;
     let credential = credential(context, spec);
-    let who = if credential.is_empty() { "anonymous".to_owned() } else { (begun.fingerprint)(&credential) };
-    let limits = endpoint.limits.in_force();
+    let who = (!credential.is_empty()).then(|| (begun.fingerprint)(&credential));
     let repeats = Repeats::compile(plan, progress.spec, &begun.shared)?;
     Ok(StartedSpec {
-        budget: BudgetKey(format!("{origin} {who}")),
-        limits,
-        closed_until: None,
+        draws: draws(&endpoint.name, endpoint.limits.in_force(), &origin, who.as_deref()),
         feed: Feed {
             spec: progress.spec,
             // A retry expands nothing: the store says so by the watermark, and excepts full copies.
             roots: repeats.roots()?,
             progress,
+            lists: lists(plan, spec),
             rules: repeats.is_needed().then(|| Arc::new(repeats) as Arc<dyn Rules>),
             cursors: combination_names(plan, spec),
             appends: spec.mode == Mode::Append,
+            weight: spec.weight,
+            in_turn: spec.order == Order::Newest,
             strands: u64::from(endpoint.concurrency).saturating_mul(2),
             first_task: begun.first_task,
         },
     })
+}
+
+/// The budgets that an endpoint's limits fall into, in the limits' order. Without limits it is the one of
+/// the origin and the credential: what the server closes must have a name.
+fn draws(endpoint: &str, limits: Vec<Limit>, origin: &str, who: Option<&str>) -> Vec<Draw> {
+    let account = format!("{origin} {}", who.unwrap_or("anonymous"));
+    let mut draws: Vec<Draw> = Vec::new();
+    for (index, limit) in limits.into_iter().enumerate() {
+        let key = match (&limit.scope, who) {
+            // Those who have no credential share nothing but the origin.
+            (LimitScope::Account, _) | (LimitScope::Credential, None) => account.clone(),
+            (LimitScope::Endpoint, _) => format!("{account} endpoint={endpoint}"),
+            (LimitScope::Host, _) => origin.to_owned(),
+            (LimitScope::Credential, Some(who)) => who.to_owned(),
+            (LimitScope::Named(name), _) => format!("name={name}"),
+        };
+        let drawn = DrawnLimit { index, limit, learned: None };
+        match draws.iter_mut().find(|draw| draw.budget.0 == key) {
+            Some(draw) => draw.limits.push(drawn),
+            None => draws.push(Draw { budget: BudgetKey(key), limits: vec![drawn], closed_until: None }),
+        }
+    }
+    if draws.is_empty() {
+        draws.push(Draw { budget: BudgetKey(account), limits: Vec::new(), closed_until: None });
+    }
+    draws
+}
+
+/// The budgets that a spec's requests would draw on, as far as they can be told with the secrets at hand,
+/// and whether that is all of them.
+pub(crate) fn draws_without_a_run(
+    context: &RunContext,
+    spec: &TaskSpec,
+    fingerprint: &dyn Fn(&str) -> String,
+) -> (Vec<Draw>, bool) {
+    let endpoint = &context.plan.endpoints[spec.endpoint.0 as usize];
+    let limits = endpoint.limits.in_force();
+    let globals = Globals::new(&context.vars, &context.secrets, context.now);
+    let Ok(origin) = origin(&endpoint.base_url, &globals) else { return (Vec::new(), limits.is_empty()) };
+    if knows_credential(context, spec) {
+        let credential = credential(context, spec);
+        let who = (!credential.is_empty()).then(|| fingerprint(&credential));
+        return (draws(&endpoint.name, limits, &origin, who.as_deref()), true);
+    }
+    let is_known = |draw: &DrawnLimit| matches!(draw.limit.scope, LimitScope::Host | LimitScope::Named(_));
+    let mut draws = draws(&endpoint.name, limits, &origin, None);
+    let before = draws.len();
+    draws.retain(|draw| draw.limits.first().is_some_and(is_known));
+    let all = draws.len() == before;
+    (draws, all)
 }
 
 /// What is the same for all specs of a run that begins.
@@ -114,6 +165,17 @@ fn credential(context: &RunContext, spec: &TaskSpec) -> String {
     let endpoint = &context.plan.endpoints[spec.endpoint.0 as usize];
     let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
     auth.texts().iter().map(|text| format!("{}\n", text.source)).collect()
+}
+
+/// Whether all secrets are at hand that [`credential`] needs.
+fn knows_credential(context: &RunContext, spec: &TaskSpec) -> bool {
+    let (in_auth, elsewhere) = names_used(&context.plan, spec);
+    let secrets = |names: Vec<String>| -> Vec<String> {
+        names.iter().filter_map(|name| name.strip_prefix("secrets.").map(str::to_owned)).collect()
+    };
+    let (in_auth, elsewhere) = (secrets(in_auth), secrets(elsewhere));
+    let needed = if in_auth.is_empty() { elsewhere } else { in_auth };
+    needed.iter().all(|name| context.secrets.0.contains_key(name))
 }
 
 /// The names of the secrets that a spec's requests carry.
@@ -224,5 +286,51 @@ get = "/{{ secrets.account }}/b"
         assert_eq!(credentials(&format!("{head}{bearer}{tasks}")), ["<token>", "<token>"]);
         // Without `auth`, secrets anywhere are who we are.
         assert_eq!(credentials(&format!("{head}{tasks}")), ["", "<account>"]);
+    }
+
+    /// The budgets of an endpoint `e`, and the limits that fall into each.
+    #[track_caller]
+    fn check_draws(limits: &str, who: Option<&str>, expected: &[(&str, &[usize])]) {
+        let plan = load(&format!(
+            "[endpoints.e]\nbase_url = \"http://h\"\nauth = {{ bearer = \"x\" }}\n{limits}\n[tasks.t]\nget = \"/t\""
+        ));
+        let draws = draws("e", plan.endpoints[0].limits.in_force(), "http://h", who);
+        let found: Vec<(&str, Vec<usize>)> = draws
+            .iter()
+            .map(|draw| (draw.budget.0.as_str(), draw.limits.iter().map(|drawn| drawn.index).collect()))
+            .collect();
+        let expected: Vec<_> = expected.iter().map(|(key, limits)| (*key, limits.to_vec())).collect();
+        assert_eq!(found, expected, "{limits}");
+    }
+
+    #[test]
+    fn a_budget_is_named_by_what_its_limits_count_together() {
+        check_draws("", Some("ab12"), &[("http://h ab12", &[0])]);
+        check_draws("", None, &[("http://h anonymous", &[0])]);
+        check_draws("limits = []", Some("ab12"), &[("http://h ab12", &[])]);
+        let all = r#"limits = [
+            "1/s", { rate = "2/s", scope = "endpoint" }, { rate = "3/s", scope = "host" }, "4/min",
+            { rate = "5/s", scope = "credential" }, { rate = "6/s", scope = "ours" }, { rate = "7/min", scope = "host" }]"#;
+        check_draws(
+            all,
+            Some("ab12"),
+            &[
+                ("http://h ab12", &[0, 3]),
+                ("http://h ab12 endpoint=e", &[1]),
+                ("http://h", &[2, 6]),
+                ("ab12", &[4]),
+                ("name=ours", &[5]),
+            ],
+        );
+        check_draws(
+            all,
+            None,
+            &[
+                ("http://h anonymous", &[0, 3, 4]),
+                ("http://h anonymous endpoint=e", &[1]),
+                ("http://h", &[2, 6]),
+                ("name=ours", &[5]),
+            ],
+        );
     }
 }

@@ -32,8 +32,16 @@ pub(crate) enum ToStore {
     Write(Vec<Entry>),
     /// Read open tasks.
     Load { slot: PlanSlot, run: RunId, spec: SpecIndex, after: TaskId, limit: usize, chains: bool },
-    /// Read rows of a parent's table for a child.
-    Rows { slot: PlanSlot, run: RunId, parent: SpecIndex, child: SpecIndex, after: u64, limit: usize },
+    /// Read rows of a parent's table for a name of a child.
+    Rows {
+        slot: PlanSlot,
+        run: RunId,
+        parent: SpecIndex,
+        child: SpecIndex,
+        foreach: usize,
+        after: u64,
+        limit: usize,
+    },
 }
 
 /// [`BeginRequest`], owned.
@@ -59,7 +67,7 @@ pub(crate) enum FromStore {
     /// Open tasks, and what their chains have asked for.
     Loaded { slot: PlanSlot, spec: SpecIndex, tasks: Vec<Task>, chains: Vec<(TaskId, Vec<Position>)> },
     /// Rows of a parent's table, by their numbers.
-    Rows { slot: PlanSlot, child: SpecIndex, rows: Vec<(u64, Map<String, Value>)> },
+    Rows { slot: PlanSlot, child: SpecIndex, foreach: usize, rows: Vec<(u64, Map<String, Value>)> },
     /// It cannot go on; nothing more will commit.
     Broken(StoreError),
 }
@@ -155,9 +163,9 @@ fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(F
                     }
                 }
             }
-            ToStore::Rows { slot, run, parent, child, after, limit } => {
+            ToStore::Rows { slot, run, parent, child, foreach, after, limit } => {
                 match store.rows(run, parent, after, limit) {
-                    Ok(rows) => FromStore::Rows { slot, child, rows },
+                    Ok(rows) => FromStore::Rows { slot, child, foreach, rows },
                     Err(error) => {
                         answer(FromStore::Broken(error));
                         return;

@@ -89,18 +89,18 @@ pub struct Landing {
 impl Landing {
     /// The name of the combination of `foreach` names that a cursor belongs to: the bindings as
     /// compact JSON without those `left_out` (windows and batches), parent records reduced to their key.
+    /// `parents`: the names that run over records, and the key of each.
     pub fn combination_of(
         bindings: &Bindings,
         left_out: &[String],
-        parent: Option<(&str, &[String])>,
+        parents: &[(String, Vec<String>)],
     ) -> String {
         let mut names = (*bindings.0).clone();
         names.retain(|name, _| !left_out.contains(name));
-        if let Some((name, key)) = parent
-            && let Some(Value::Object(record)) = names.get_mut(name)
-            && !key.is_empty()
-        {
-            record.retain(|field, _| key.contains(field));
+        for (name, key) in parents.iter().filter(|(_, key)| !key.is_empty()) {
+            if let Some(Value::Object(record)) = names.get_mut(name) {
+                record.retain(|field, _| key.contains(field));
+            }
         }
         Value::Object(names).to_string()
     }

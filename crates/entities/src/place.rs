@@ -15,6 +15,14 @@ pub struct Place {
     pub column: u32,
 }
 
+impl Place {
+    /// This place, or another if it is not known.
+    #[must_use]
+    pub fn or(self, other: Place) -> Place {
+        if self == Place::default() { other } else { self }
+    }
+}
+
 /// The text of a plan as it was read, and the name it is shown under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceText {

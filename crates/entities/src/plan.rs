@@ -53,9 +53,26 @@ impl SyncPlan {
         self.spec_indices().find(|index| self.spec(*index).name == name)
     }
 
-    /// The specs that are repeated over the records of `parent`.
+    /// The specs whose heads are the records of `parent`.
     pub fn children_of(&self, parent: SpecIndex) -> Vec<SpecIndex> {
         self.spec_indices().filter(|index| self.spec(*index).parent() == Some(parent)).collect()
+    }
+
+    /// The specs that fill the tables whose rows are lists of `index`: those must have ended before the lists
+    /// are read.
+    pub fn fillers_of_lists(&self, index: SpecIndex) -> Vec<SpecIndex> {
+        let tables: Vec<&str> =
+            self.spec(index).list_places().map(|(_, task)| self.spec(task).table.as_str()).collect();
+        let fills = |other: &SpecIndex| {
+            let table = &self.spec(*other).table;
+            *other != index && tables.iter().any(|of| of.eq_ignore_ascii_case(table))
+        };
+        self.spec_indices().filter(fills).collect()
+    }
+
+    /// The specs that are repeated over the records of `parent`, be they heads or a list.
+    pub fn repeated_over(&self, parent: SpecIndex) -> Vec<SpecIndex> {
+        self.spec_indices().filter(|index| self.spec(*index).parents().any(|of| of == parent)).collect()
     }
 }
 

@@ -29,7 +29,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from. `validate` and `explain` resolve none. Its `Debug` shows no
+/// Where a secret comes from. `validate` resolves none, `explain` runs no command for one. Its `Debug` shows no
 /// literal.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {

@@ -71,20 +71,49 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
-    /// The spec over whose records this one is repeated.
+    /// The spec whose records are this one's heads.
     pub fn parent(&self) -> Option<SpecIndex> {
-        self.records().and_then(|foreach| match &foreach.over {
-            Over::Records { task, .. } => Some(*task),
-            _ => None,
-        })
+        self.records().and_then(Foreach::task)
     }
 
-    /// The name that runs over another task's records; a spec has one at most.
+    /// The specs over whose records this one is repeated, in the order of their names.
+    pub fn parents(&self) -> impl Iterator<Item = SpecIndex> {
+        self.foreach.iter().filter_map(Foreach::task)
+    }
+
+    /// The name that runs over another task's records, one of which is a *head*. Of several it is the one that
+    /// changed records drive, else the first: the others are [`lists`](Self::lists).
     pub fn records(&self) -> Option<&Foreach> {
-        self.foreach.iter().find(|foreach| matches!(foreach.over, Over::Records { .. }))
+        let driven = |foreach: &&Foreach| matches!(foreach.over, Over::Records { which: Which::Changed, .. });
+        let mut records = self.foreach.iter().filter(|foreach| foreach.task().is_some());
+        records.clone().find(driven).or_else(|| records.next())
     }
 
-    /// Which of its parent's records drive it.
+    /// The names that run over `all` records of another task without being the head: lists of rows, read once
+    /// that task has ended, and multiplied below each head.
+    pub fn lists(&self) -> impl Iterator<Item = &Foreach> {
+        let head = self.records().map(|foreach| foreach.name.as_str());
+        self.foreach
+            .iter()
+            .filter(move |foreach| foreach.task().is_some() && head != Some(foreach.name.as_str()))
+    }
+
+    /// The place of [`records`](Self::records) in `foreach`.
+    pub fn head_place(&self) -> Option<usize> {
+        let head = self.records()?.name.as_str();
+        self.foreach.iter().position(|foreach| foreach.name == head)
+    }
+
+    /// The places of [`lists`](Self::lists) in `foreach`, and the tasks whose rows they are.
+    pub fn list_places(&self) -> impl Iterator<Item = (usize, SpecIndex)> {
+        let head = self.head_place();
+        let names = self.foreach.iter().enumerate();
+        names
+            .filter(move |(place, _)| Some(*place) != head)
+            .filter_map(|(place, foreach)| Some((place, foreach.task()?)))
+    }
+
+    /// Which of its parent's records are its heads.
     pub fn which(&self) -> Option<Which> {
         self.records().and_then(|foreach| match foreach.over {
             Over::Records { which, .. } => Some(which),
@@ -92,7 +121,7 @@ impl TaskSpec {
         })
     }
 
-    /// How many records are bound together.
+    /// How many records are bound together as one head.
     pub fn batch(&self) -> Option<u32> {
         self.records().and_then(|foreach| match foreach.over {
             Over::Records { batch, .. } => batch,
@@ -109,14 +138,29 @@ impl TaskSpec {
     /// The names of the *slices* of a task: what is multiplied anew below each parent record (or
     /// batch), or below each combination of the other names when windows go on from the cursor.
     /// Outermost first. The other names are expanded once, when a run starts.
+    ///
+    /// When the newest windows come first and go on from the cursor, all names are of slices: below one
+    /// combination only could they be the newest of all.
     pub fn sliced(&self) -> impl Iterator<Item = &Foreach> {
-        let below_records = self.records().is_some();
+        let head = self.records().map(|foreach| foreach.name.as_str());
+        let below_records = head.is_some();
         let below_cursor = self.windows_from_cursor();
+        let newest = below_cursor && self.order == Order::Newest;
         self.foreach.iter().filter(move |foreach| match foreach.over {
-            Over::Records { .. } => false,
+            Over::Records { .. } => head != Some(foreach.name.as_str()),
             Over::Windows { .. } => below_records || below_cursor,
-            _ => below_records,
+            _ => below_records || newest,
         })
+    }
+}
+
+impl Foreach {
+    /// The task over whose records the name runs.
+    pub fn task(&self) -> Option<SpecIndex> {
+        match self.over {
+            Over::Records { task, .. } => Some(task),
+            _ => None,
+        }
     }
 }
 

@@ -196,12 +196,14 @@ pub trait WorkerFactory: Send + Sync {
     /// Compiles what a run's tasks need, so that a plan that cannot run fails before its first request.
     fn prepare(&self, context: &Arc<RunContext>) -> Result<(), Failure>;
 
-    /// What a child that wants `all` rows is bound to, given a row of its parent's table; none if its
-    /// `where` leaves the row out. For runs that have been prepared.
+    /// What a name of a child that wants `all` rows is bound to, given a row of that table; none if its
+    /// `where` leaves the row out. `foreach`: the name's place among the child's. For runs that have been
+    /// prepared.
     fn drive(
         &self,
         context: &Arc<RunContext>,
         child: SpecIndex,
+        foreach: usize,
         row: Map<String, Value>,
     ) -> Result<Option<Bindings>, Failure>;
 

@@ -163,7 +163,7 @@ impl Template {
             Program::Expression { inner, at, places } => {
                 let value = self.eval(inner, *at, places, scope)?;
                 from_jinja(&value).map_err(|error| {
-                    if error.message == filters::RAW_REFUSED { self.raw_refused() } else { error }
+                    if error.message == filters::RAW_REFUSED { self.raw_refused() } else { self.named(error) }
                 })
             }
             Program::Literal | Program::Text { .. } => self.render(scope).map(Value::String),
@@ -182,7 +182,7 @@ impl Template {
             .map_err(|error| self.failed(&error, offset, places, scope))?;
         if value.is_undefined() {
             let missing = self.undefined(None, places, scope);
-            return Err(missing.unwrap_or_else(|| ExprError::new("the expression is undefined")));
+            return Err(missing.unwrap_or_else(|| self.nothing()));
         }
         Ok(value)
     }

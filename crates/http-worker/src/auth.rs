@@ -6,6 +6,7 @@
 pub(crate) mod jwt;
 pub(crate) mod login;
 pub(crate) mod oauth2;
+pub(crate) mod refusals;
 pub(crate) mod rotation;
 pub(crate) mod signing;
 pub(crate) mod token;

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use entities::{
-    Auth, Decode, Endpoint, Failure, FailureClass, FailureKind, RunContext, SpecIndex, TaskSpec, TimeOuts,
-    ValueTemplate,
+    Auth, Decode, Endpoint, EndpointIndex, Failure, FailureClass, FailureKind, RunContext, SpecIndex,
+    TaskSpec, TimeOuts, ValueTemplate,
 };
 use expr::{Globals, Scope};
 use http::header::{
@@ -20,6 +20,7 @@ use crate::address::{Address, push_pair};
 use crate::auth::jwt::Jwt;
 use crate::auth::login::Login;
 use crate::auth::oauth2::OAuth2;
+use crate::auth::refusals::Refusals;
 use crate::auth::signing::Signing;
 use crate::auth::token::{CredentialId, Credentials, TokenCell, TokenKind, TokenSource};
 use crate::auth::{Credential, Scheme, TokenPlace, header_name};
@@ -47,6 +48,8 @@ pub(crate) struct CompiledSpec {
     pub(crate) max_body: u64,
     /// Statuses between 300 and 399 that a rule of `on` is for: the rule decides, not the redirect.
     pub(crate) ruled: Vec<(u16, u16)>,
+    /// Of a credential that cannot be renewed; shared by the specs that have it.
+    pub(crate) refusals: Option<Arc<Refusals>>,
 }
 
 /// What of the configuration goes into compiled requests.
@@ -58,12 +61,30 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// The token sources of a run: tasks with the same credential have the same.
-type Sources = HashMap<CredentialId, Arc<TokenSource>>;
+#[derive(Default)]
+struct Sources {
+    tokens: HashMap<CredentialId, Arc<TokenSource>>,
+    /// By endpoint, and by the task's own `auth`.
+    refusals: Vec<(EndpointIndex, Option<Auth>, Arc<Refusals>)>,
+}
+
+impl Sources {
+    fn refusals(&mut self, spec: &TaskSpec) -> Arc<Refusals> {
+        let same =
+            |held: &&(EndpointIndex, Option<Auth>, _)| (held.0, &held.1) == (spec.endpoint, &spec.auth);
+        if let Some((.., refusals)) = self.refusals.iter().find(same) {
+            return Arc::clone(refusals);
+        }
+        let refusals = Arc::<Refusals>::default();
+        self.refusals.push((spec.endpoint, spec.auth.clone(), Arc::clone(&refusals)));
+        refusals
+    }
+}
 
 impl CompiledRun {
     pub(crate) fn compile(context: &RunContext, around: &Surroundings<'_>) -> Result<CompiledRun, Failure> {
         let globals = Globals::new(&context.vars, &context.secrets, context.now);
-        let mut sources = Sources::new();
+        let mut sources = Sources::default();
         let specs = context
             .plan
             .spec_indices()
@@ -93,6 +114,8 @@ fn compile_spec(
     let address = Address::parse(&base.render(&run)?, around.sandbox_origin, base.at())?;
     let client = around.client(&address.uri, endpoint, address.sandbox)?;
     let credential = compile_credential(spec, endpoint, &address, around, &run, sources)?;
+    let is_fixed = credential.as_ref().is_some_and(|credential| !matches!(credential, Credential::Token(..)));
+    let refusals = is_fixed.then(|| sources.refusals(spec));
     let mut request = compile_request(spec, endpoint, address, credential, around, &run)?;
     around.authorize(&mut request.headers, &request.address.uri, request.address.sandbox);
     Ok(CompiledSpec {
@@ -103,6 +126,7 @@ fn compile_spec(
         timeouts: endpoint.timeout,
         max_body: endpoint.max_body,
         ruled: spec.on.iter().chain(&endpoint.on).flat_map(|rule| rule.status.iter().copied()).collect(),
+        refusals,
     })
 }
 
@@ -133,7 +157,7 @@ fn compile_credential(
     let auth = spec.auth.as_ref().unwrap_or(&endpoint.auth);
     let user_agent = around.user_agent;
     let mut token = |place, id, kind, at| {
-        let source = sources.entry(id).or_insert_with(|| {
+        let source = sources.tokens.entry(id).or_insert_with(|| {
             Arc::new(TokenSource {
                 kind,
                 cell: around.credentials.cell(id),
@@ -236,7 +260,9 @@ fn compile_request(
         None => None,
     };
     let headers = defaults(&address, around.user_agent, &body, spec.reading.decode)?;
-    let idempotency = spec.idempotency.as_deref().map(|name| header_name(name, spec.at)).transpose()?;
+    let idempotency_at = spec.places.idempotency.or(spec.at);
+    let idempotency =
+        spec.idempotency.as_deref().map(|name| header_name(name, idempotency_at)).transpose()?;
     let mut request = CompiledRequest {
         address,
         method: spec.method,

@@ -21,18 +21,21 @@ mod paginate;
 mod split;
 mod total;
 
+mod costs;
+
 mod cells;
 mod children;
 mod conversion;
 mod cursor;
 mod unstorable;
 
+pub(crate) mod limit_headers;
 pub(crate) mod retry_after;
 
 use std::sync::Mutex;
 
 use entities::{
-    Bindings, ColumnType, Decode, Failure, FailureClass, FailureKind, Job, Landed, Next, Outcome,
+    Bindings, ColumnType, Decode, Failure, FailureClass, FailureKind, Job, Landed, Next, Outcome, Place,
     RecordBatch, SpecIndex, SyncPlan, TextPolicy, Vars,
 };
 use expr::Scope;
@@ -41,6 +44,7 @@ use serde_json::{Map, Value};
 
 use self::children::{Offspring, own_parameters};
 use self::classify::{Rule, Verdict, classify};
+use self::costs::Costs;
 use self::cursor::Cursor;
 use self::decode::{Decoded, Decoder};
 use self::fields::Fields;
@@ -66,8 +70,12 @@ pub(crate) struct Reader {
     /// Bytes that an archive may be unpacked to.
     max_body: u64,
     decoder: Decoder,
+    costs: Costs,
     fields: Fields,
     types: Vec<(String, ColumnType)>,
+    /// Where `types` and `cap` stand.
+    types_at: Place,
+    cap_at: Place,
     text: TextPolicy,
     paging: Option<Paging>,
     total: Option<Total>,
@@ -75,8 +83,8 @@ pub(crate) struct Reader {
     splitter: Splitter,
     cursor: Option<Cursor>,
     offspring: Vec<Offspring>,
-    /// What the rows of its parent's table bind it to.
-    of_rows: Option<Offspring>,
+    /// What the rows of other tasks' tables bind it to, by the places of its names.
+    of_rows: Vec<(usize, Offspring)>,
     /// The query parameters that carry the credential.
     own_parameters: Vec<String>,
 }
@@ -114,8 +122,11 @@ impl Reader {
             decode: reading.decode,
             max_body: endpoint.max_body,
             decoder,
+            costs: Costs::compile(task, endpoint, &names)?,
             fields: Fields::compile(&reading.fields)?,
             types: task.types.clone(),
+            types_at: task.places.types.or(task.path.at),
+            cap_at: task.places.cap.or(task.path.at),
             text: task.text,
             paging,
             total,
@@ -131,18 +142,24 @@ impl Reader {
     /// Whether an answer is read so soon that nobody needs to be let past.
     pub(crate) fn is_quick(&self, body: &[u8]) -> bool {
         // A jq program or a tree of elements takes many times as long as a pass over JSON.
-        let slow = self.decoder.interprets() || body.starts_with(b"<");
+        let slow = self.decoder.interprets() || self.costs.interpret() || body.starts_with(b"<");
         let most = if slow { MOST_INTERPRETED_HERE } else { MOST_READ_HERE };
         body.len() <= most && !unpack::is_packed(body)
     }
 
-    /// What an answer means for its task. Failures carry no request, status or body yet, and are
-    /// not redacted: the caller adds and does that.
-    pub(crate) fn read(&self, job: &Job, globals: &expr::Globals, answer: &Answer) -> Outcome {
+    /// What an answer means for its task, and what the request did cost, by limit. Failures carry no
+    /// request, status or body yet, and are not redacted: the caller adds and does that.
+    pub(crate) fn read(
+        &self,
+        job: &Job,
+        globals: &expr::Globals,
+        answer: &Answer,
+    ) -> (Outcome, Vec<(usize, u32)>) {
         let (vars, bindings) = (&job.context.vars, &job.task.bindings.0);
         let view = View::new(answer, self.decode, self.max_body, vars, bindings);
-        match classify(&self.rules, answer, &view) {
-            Verdict::Good => match self.land(job, globals, answer, &view) {
+        let mut costs = None;
+        let outcome = match classify(&self.rules, answer, &view) {
+            Verdict::Good => match self.land(job, globals, answer, &view, &mut costs) {
                 Ok(landed) => Outcome::Landed(Box::new(landed)),
                 Err(failure) => Outcome::Failed(failure),
             },
@@ -158,14 +175,20 @@ impl Reader {
             Verdict::Retry(failure, after) => Outcome::Retry { failure, after },
             Verdict::Wait(failure, how_long) => Outcome::Wait { failure, how_long },
             Verdict::Fail(failure) => Outcome::Failed(failure),
-        }
+        };
+        (outcome, costs.unwrap_or_else(|| self.costs.read(None, &view)))
     }
 
-    /// What a row of the parent's table binds a task of this spec to, if it wants `all` of them; none
-    /// if its `where` leaves the row out.
-    pub(crate) fn drive(&self, row: Map<String, Value>, vars: &Vars) -> Result<Option<Bindings>, Failure> {
-        match &self.of_rows {
-            Some(offspring) => offspring.drive(row, vars),
+    /// What a row of another task's table binds a name of this spec to, if it wants `all` of them; none
+    /// if its `where` leaves the row out. `foreach`: the name's place.
+    pub(crate) fn drive(
+        &self,
+        foreach: usize,
+        row: Map<String, Value>,
+        vars: &Vars,
+    ) -> Result<Option<Bindings>, Failure> {
+        match self.of_rows.iter().find(|(at, _)| *at == foreach) {
+            Some((_, offspring)) => offspring.drive(row, vars),
             None => {
                 let message = "the task is not repeated over all rows of another";
                 Err(Failure::new(FailureClass::Bug, FailureKind::Expression, message))
@@ -179,6 +202,7 @@ impl Reader {
         globals: &expr::Globals,
         answer: &Answer,
         view: &View<'_>,
+        costs: &mut Option<Vec<(usize, u32)>>,
     ) -> Result<Landed, Failure> {
         let task = &job.task;
         let bodiless = answer.body.is_empty() && matches!(answer.status, 204 | 205);
@@ -188,9 +212,13 @@ impl Reader {
             let fingerprint = self.paging.is_some();
             self.decoder.decode(view, fingerprint).map_err(|failure| self.explained(failure, answer, view))?
         };
+        if !bodiless {
+            // Here, since whoever has read the records knows where everything else is.
+            *costs = Some(self.costs.read(Some(&decoded), view));
+        }
         if let Some(cap) = self.cap.filter(|cap| decoded.received >= *cap) {
             let message = format!("the answer has {}, and `cap` is {cap}", counted(decoded.received));
-            let capped = Failure::new(FailureClass::Permanent, FailureKind::Capped, message);
+            let capped = Failure::new(FailureClass::Permanent, FailureKind::Capped, message).at(self.cap_at);
             return Ok(nothing(false, Next::Split(self.splitter.halves(job, globals, capped)?)));
         }
         let next = match &self.paging {
@@ -229,7 +257,7 @@ impl Reader {
             offspring.bear(&records, &task.bindings.0, view, &mut children)?;
         }
         // Last, so that cursors and children say what the API said.
-        conversion::convert(&mut records, &self.types)?;
+        conversion::convert(&mut records, &self.types).map_err(|failure| failure.at(self.types_at))?;
         let has_nul = decoded.has_nul || records.text.as_bytes()[read..].contains(&0);
         unstorable::settle(&mut records, self.text, has_nul, view.json_texts())?;
         Ok(Landed { received: decoded.received, records, next, children, cursor, skipped: false })

@@ -171,7 +171,7 @@ pub(crate) fn wrong(message: impl Into<String>, at: Place) -> Failure {
 }
 
 fn expression(error: &ExprError, at: Place) -> Failure {
-    wrong(error.to_string(), at)
+    Failure { help: error.help.clone(), ..wrong(error.to_string(), at) }
 }
 
 /// Whether a name stands for the same value in every task of a run.

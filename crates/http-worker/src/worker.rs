@@ -10,8 +10,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use entities::{
-    Bindings, Execution, Failure, FailureClass, FailureKind, Hop, Job, Moment, Outcome, Phase, RunContext,
-    SpecIndex, Worker, WorkerFactory, WorkerId,
+    Bindings, Execution, Failure, FailureClass, FailureKind, Hop, Job, LimitNews, Moment, Outcome, Phase,
+    RunContext, ServerQuota, SpecIndex, Worker, WorkerFactory, WorkerId,
 };
 use serde_json::{Map, Value};
 
@@ -120,6 +120,7 @@ impl WorkerFactory for HttpWorkers {
         &self,
         context: &Arc<RunContext>,
         child: SpecIndex,
+        foreach: usize,
         row: Map<String, Value>,
     ) -> Result<Option<Bindings>, Failure> {
         let run = self.shared.compiled(context)?;
@@ -130,7 +131,7 @@ impl WorkerFactory for HttpWorkers {
                 "the plan has no such task",
             ));
         };
-        let driven = spec.reader.drive(row, &context.vars);
+        let driven = spec.reader.drive(foreach, row, &context.vars);
         driven.map_err(|failure| Redactor::new(&context.secrets, Vec::new()).failure(failure))
     }
 
@@ -245,6 +246,12 @@ impl HttpApiWorker {
 
 fn never_sent(outcome: Outcome, now: Moment) -> Execution {
     Execution { outcome, sent: now, answered: now, finished: now, status: None, bytes: 0, news: None }
+}
+
+/// What an answer said about limits, if it said anything.
+fn news(quotas: Vec<ServerQuota>, costs: Vec<(usize, u32)>) -> Option<Box<LimitNews>> {
+    let silent = quotas.is_empty() && costs.is_empty();
+    (!silent).then(|| Box::new(LimitNews { quotas, costs }))
 }
 
 /// Whether a job's request has left the endpoint's origin: it gets no credential.

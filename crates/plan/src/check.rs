@@ -10,6 +10,7 @@ use crate::names::span;
 
 mod columns;
 mod cursors;
+mod limits;
 mod paging;
 mod repeats;
 mod requests;
@@ -25,6 +26,8 @@ pub(crate) struct Whole<'a> {
     pub(crate) tasks: &'a [Option<TaskSpec>],
     /// The tasks as they were written.
     pub(crate) items: &'a [(&'a str, Item<'a>)],
+    /// The endpoints as they were written.
+    pub(crate) endpoint_items: &'a [(&'a str, Item<'a>)],
 }
 
 impl<'a> Whole<'a> {
@@ -44,9 +47,17 @@ impl<'a> Whole<'a> {
 
     /// Where a task says `key`, else its header.
     fn key(&self, task: &TaskSpec, key: &str) -> Range<usize> {
-        let item = self.items.iter().find(|(name, _)| *name == task.name);
-        let entry = item.and_then(|(_, item)| item.get().as_table()?.get_key_value(key));
-        entry.map_or_else(|| span(task.at), |(name, _)| name.span())
+        self.entry(task, key).map_or_else(|| span(task.at), |(name, _)| name)
+    }
+
+    /// Where what a task says under `key` stands, else its header.
+    fn value(&self, task: &TaskSpec, key: &str) -> Range<usize> {
+        self.entry(task, key).map_or_else(|| span(task.at), |(_, value)| value)
+    }
+
+    fn entry(&self, task: &TaskSpec, key: &str) -> Option<(Range<usize>, Range<usize>)> {
+        let (_, item) = self.items.iter().find(|(name, _)| *name == task.name)?;
+        item.get().as_table()?.get_key_value(key).map(|(name, value)| (name.span(), value.span()))
     }
 
     /// What a task's requests are sent with.
@@ -69,6 +80,7 @@ pub(crate) fn check(plan: Whole<'_>) {
         rules::check_task(plan, task);
     }
     rules::check_endpoints(plan);
+    limits::check(plan);
     if !tasks::check_cycles(plan) {
         for task in plan.found() {
             cursors::check_whole_copy(plan, task);

@@ -37,6 +37,8 @@ pub struct Diagnostic {
     pub place: Place,
     /// Said beside the caret.
     pub label: Option<String>,
+    /// Another place that has to do with it, and what is said there.
+    pub also: Option<(Place, String)>,
     /// How to fix it.
     pub help: Option<String>,
 }
@@ -50,6 +52,7 @@ impl Diagnostic {
             message: message.into(),
             place,
             label: None,
+            also: None,
             help: None,
         }
     }
@@ -58,6 +61,13 @@ impl Diagnostic {
     #[must_use]
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
+        self
+    }
+
+    /// With another place that has to do with it.
+    #[must_use]
+    pub(crate) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.also = Some((place, label.into()));
         self
     }
 

@@ -66,8 +66,8 @@ pub(crate) fn headers_of(item: &Item<'_>) -> Vec<(String, TemplateText)> {
             item.wrong(
                 "bad-header",
                 format!("header `{name}` holds a line break or control character"),
-                "cannot be sent",
-                "remove it",
+                "would begin a header of its own",
+                "write the value in one line; text with line ends can go into `json` or `form`, or encoded: {{ … | base64 }}",
             );
         }
         headers.push((name.to_owned(), value));

@@ -1,20 +1,20 @@
 //! The fingerprint of a task spec: what must be the same for an unfinished run to go on.
 
 use entities::{
-    Body, ColumnType, Decode, Deleted, Endpoint, JqText, Mode, Over, Paginate, PaginateBy, ParamPlace,
+    Body, ColumnType, Decode, Deleted, Endpoint, JqText, Mode, Order, Over, Paginate, PaginateBy, ParamPlace,
     SizeParam, Step, TaskSpec, TextPolicy, ValueTemplate, Which,
 };
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// Hex of the XXH3-128 of everything whose change starts the spec over: foreach (with the rows of
-/// its file) and zone, request, paginate, reading, table, key, mode, types, text and cursor. Not of
-/// headers, auth, limits, retry, time-outs, redirects, idempotency, `on` and `schema`: they change
+/// its file), zone and order, request, paginate, reading, table, key, mode, types, text and cursor. Not of
+/// headers, auth, limits, cost, weight, retry, time-outs, redirects, idempotency, `on` and `schema`: they change
 /// how an answer is had, not what was asked and what it became. `names` are those of all tasks.
 ///
 /// What is written here is stable: it must not depend on how something is called in this code.
 pub(crate) fn fingerprint(task: &TaskSpec, endpoint: Option<&Endpoint>, names: &[String]) -> String {
-    let text = json!({
+    let mut text = json!({
         "foreach": task.foreach.iter().map(|foreach| json!([foreach.name, over(&foreach.over, names)])).collect::<Vec<_>>(),
         "zone": task.zone,
         "method": task.method.as_str(),
@@ -48,6 +48,10 @@ pub(crate) fn fingerprint(task: &TaskSpec, endpoint: Option<&Endpoint>, names: &
             cursor.granularity.map(|granularity| granularity.as_nanos().to_string()),
         ])),
     });
+    // Only where it is said: what was there before it must not start over.
+    if task.order == Order::Newest {
+        text["order"] = json!("newest");
+    }
     format!("{:032x}", xxh3_128(text.to_string().as_bytes()))
 }
 

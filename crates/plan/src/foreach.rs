@@ -66,18 +66,22 @@ pub(crate) fn foreach(item: &Item<'_>, tasks: &[String], lookup: &dyn Lookup) ->
         let at = item.findings.place(item.key_span.clone());
         names.push((Foreach { name: name.to_owned(), over, at }, item));
     }
-    let mut over_records = names.iter().filter(|(name, _)| matches!(name.over, Over::Records { .. }));
-    if let (Some((first, _)), Some((_, second))) = (over_records.next(), over_records.next()) {
-        second.findings.push(
-            second
-                .findings
+    let is_driven = |name: &Foreach| matches!(name.over, Over::Records { which: Which::Changed, .. });
+    let mut driven = names.iter().filter(|(name, _)| is_driven(name));
+    let Some((first, _)) = driven.next() else { return names.into_iter().map(|(name, _)| name).collect() };
+    for (name, item) in driven {
+        item.findings.push(
+            item.findings
                 .error(
                     "two-parents",
-                    second.key_span.clone(),
-                    "a task can be repeated over the records of one other task only",
+                    item.key_span.clone(),
+                    "a task can be driven by the changed records of one other task only",
                 )
-                .label(format!("`{}` already runs over records", first.name))
-                .help("chain them: let a task between run over the one, and this one over its records"),
+                .label(format!("`{}` already runs over changed records", first.name))
+                .help(format!(
+                    "multiply with all rows of the one that changes less: {} = {{ task = …, all = true }}",
+                    name.name
+                )),
         );
     }
     names.into_iter().map(|(name, _)| name).collect()

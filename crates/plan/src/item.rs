@@ -55,11 +55,6 @@ impl<'a> Item<'a> {
         self.findings.push(error);
     }
 
-    /// Records that the format knows this, and this version does not.
-    pub(crate) fn not_built(&self, what: &str, issue: u8, instead: &str) {
-        not_built(self.findings, self.span(), what, issue, instead);
-    }
-
     pub(crate) fn string(&self) -> Option<&'a str> {
         match self.get() {
             DeValue::String(text) => Some(text),

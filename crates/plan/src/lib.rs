@@ -23,6 +23,7 @@ mod vars;
 
 mod address;
 mod auth;
+mod cost;
 mod endpoint;
 mod limit;
 mod rules;

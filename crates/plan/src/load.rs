@@ -160,9 +160,15 @@ fn read(
     for endpoint in endpoints.iter().flatten() {
         names.endpoint(endpoint);
     }
-    let whole = Whole { findings, endpoints: &endpoints, tasks: &tasks, items: &task_items };
+    let whole = Whole {
+        findings,
+        endpoints: &endpoints,
+        tasks: &tasks,
+        items: &task_items,
+        endpoint_items: &endpoint_items,
+    };
     for task in tasks.iter().flatten() {
-        names.task(task, whole.parent(task), whole.endpoint(task));
+        names.task(task, &tasks, whole.endpoint(task));
     }
     check::check(whole);
     if !findings.has_errors() {

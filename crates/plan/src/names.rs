@@ -5,7 +5,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use entities::{Auth, Body, Endpoint, Foreach, Moment, Place, Secrets, TaskSpec, TemplateText};
+use entities::{
+    Auth, Body, ColumnType, Cost, CursorKind, CursorSpec, Endpoint, Foreach, Limits, Mode, Moment, Place,
+    Secrets, TaskSpec, TemplateText,
+};
 use expr::Globals;
 use serde_json::Value;
 
@@ -70,18 +73,20 @@ impl<'a> Names<'a> {
         for rule in &endpoint.on {
             rule.when.iter().for_each(|program| self.predicate(program, &[]));
         }
+        if let Limits::Declared(limits) = &endpoint.limits {
+            limits.iter().for_each(|limit| self.cost(limit.cost.as_ref(), &[]));
+        }
     }
 
-    /// Checks all of a task; `parent` is the task over whose records it is repeated, `endpoint` the
-    /// one it asks.
-    pub(crate) fn task(&self, task: &TaskSpec, parent: Option<&TaskSpec>, endpoint: Option<&Endpoint>) {
+    /// Checks all of a task; `tasks` are those of the plan, `endpoint` the one it asks.
+    pub(crate) fn task(&self, task: &TaskSpec, tasks: &[Option<TaskSpec>], endpoint: Option<&Endpoint>) {
         self.roots.borrow_mut().clear();
         let auth = task.auth.as_ref().or(endpoint.map(|endpoint| &endpoint.auth)).unwrap_or(&Auth::None);
         let mut sends_cursor = false;
         for foreach in &task.foreach {
-            sends_cursor |= self.foreach(foreach, task, parent);
+            sends_cursor |= self.foreach(foreach, task, tasks);
         }
-        let request = Visible::request(task, parent, auth);
+        let request = Visible::request(task, tasks, auth);
         sends_cursor |= self.request(task, request);
         let own = Visible { extra: &[], ..request };
         if let Some(auth) = &task.auth {
@@ -97,7 +102,7 @@ impl<'a> Names<'a> {
         };
         self.params(&task.reading.fields, fields);
         if task.cursor.is_some() {
-            self.cursor(task, parent, sends_cursor);
+            self.cursor(task, tasks, sends_cursor);
         }
         let names: Vec<&str> = task.foreach.iter().map(|foreach| foreach.name.as_str()).collect();
         for program in programs(task) {
@@ -106,6 +111,7 @@ impl<'a> Names<'a> {
         for program in predicates(task) {
             self.predicate(program, &names);
         }
+        self.cost(task.cost.as_ref(), &names);
         self.unused_foreach(task);
         self.check_reserved(task, auth);
         if let Some(endpoint) = endpoint {
@@ -155,9 +161,16 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn cursor(&self, task: &TaskSpec, parent: Option<&TaskSpec>, sends: bool) {
+    /// What a request costs may be read from its answer.
+    fn cost(&self, cost: Option<&Cost>, names: &[&str]) {
+        if let Some(Cost::Read { actual, .. }) = cost {
+            self.program(actual, names);
+        }
+    }
+
+    fn cursor(&self, task: &TaskSpec, tasks: &[Option<TaskSpec>], sends: bool) {
         let Some(cursor) = &task.cursor else { return };
-        let start = Visible { foreach: &task.foreach, parent, ..Visible::nothing("the start of a cursor") };
+        let start = Visible { foreach: &task.foreach, tasks, ..Visible::nothing("the start of a cursor") };
         self.template(&cursor.start, start);
         if !sends {
             self.findings.push(
@@ -169,6 +182,7 @@ impl<'a> Names<'a> {
         }
         let literal = (!cursor.start.source.contains("{{")).then(|| Value::from(&*cursor.start.source));
         let Some(value) = literal.or_else(|| self.evaluate(&cursor.start)) else { return };
+        self.converted_cursor(task, cursor, &value);
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if shown.is_empty() || is_time(&shown) {
             return;
@@ -192,6 +206,39 @@ impl<'a> Names<'a> {
                     .help("remove `lookback`, or write `start` as a time: \"2024-01-01T00:00:00Z\""),
             );
         }
+    }
+
+    /// Without a key, records that come again at the cursor's value are known by it: it must land as
+    /// it came. `start` tells what it is.
+    fn converted_cursor(&self, task: &TaskSpec, cursor: &CursorSpec, start: &Value) {
+        let is_cursor = |name: &str| name.eq_ignore_ascii_case(&cursor.field);
+        let Some((name, kind)) = task.types.iter().find(|(name, _)| is_cursor(name)) else { return };
+        let stays = match kind {
+            ColumnType::Timestamp | ColumnType::Date => CursorKind::of(start) == CursorKind::Iso,
+            ColumnType::Bool | ColumnType::Json => false,
+            ColumnType::Int | ColumnType::Float | ColumnType::Decimal | ColumnType::Text => true,
+        };
+        if task.mode != Mode::Append || task.windows_from_cursor() || stays {
+            return;
+        }
+        let shown = start.as_str().map_or_else(|| start.to_string(), str::to_owned);
+        self.findings.push(
+            self.findings
+                .error(
+                    "converted-cursor",
+                    span(task.places.types),
+                    format!(
+                        "`types` changes `{name}`, the cursor of [tasks.{}], whose values are like `{shown}`: what mode = \"append\" has added could not be told from what is new",
+                        task.name
+                    ),
+                )
+                .label("would add the last records again with each run")
+                .also(cursor.at, format!("goes by `{name}`"))
+                .help(format!(
+                    "remove `{name}` from `types`, or add key = [\"id\"] and use mode = \"merge\"; \
+                     a second field can have the type: fields = {{ {name}_time = \"{{{{ record.{name} }}}}\" }}"
+                )),
+        );
     }
 
     /// A name that nothing reads repeats the same request.

@@ -67,7 +67,22 @@ fn page(section: &mut Section<'_>) -> Option<Option<PaginateBy>> {
     let param = param(section, Some("page"));
     let (place, size) = (place(section), size(section));
     let start = section.take("start").and_then(|item| item.integer()).unwrap_or(1);
-    let (pages, total) = (jq(section, "pages"), jq(section, "total"));
+    let (pages_item, total_item) = (section.take("pages"), section.take("total"));
+    if let (Some(pages), Some(total)) = (&pages_item, &total_item) {
+        let findings = section.findings;
+        findings.push(
+            findings
+                .error(
+                    "total-twice",
+                    total.key_span.clone(),
+                    "`paginate` says twice how much there is: by `pages` and by `total`",
+                )
+                .label("also says where the pages end")
+                .also(findings.place(pages.key_span.clone()), "said here")
+                .help("keep one: `pages` if the answer has both, as it needs no size of a page"),
+        );
+    }
+    let (pages, total) = (pages_item.and_then(|item| item.jq()), total_item.and_then(|item| item.jq()));
     Some(Some(PaginateBy::Page { param: param?, place: place?, start, size, pages, total }))
 }
 

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use entities::Place;
 use toml::de::DeTable;
 
 use crate::diagnostic::Diagnostic;
@@ -63,6 +64,12 @@ impl<'a> Section<'a> {
     pub(crate) fn take_unlisted(&mut self, key: &'static str) -> Option<Item<'a>> {
         self.later.push(key);
         self.take(key)
+    }
+
+    /// Where the table says `key`, without taking it; [`Place::default`] where it does not.
+    pub(crate) fn place(&self, key: &str) -> Place {
+        let entry = self.table.get_key_value(key);
+        entry.map(|(name, _)| self.findings.place(name.span())).unwrap_or_default()
     }
 
     /// Whether the table has `key`, without taking it.

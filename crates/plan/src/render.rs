@@ -53,8 +53,8 @@ impl Diagnostics {
         out
     }
 
-    /// `[{severity, code, message, file, line, column, start, end, label, help}]`; `start` and `end`
-    /// are bytes of the text.
+    /// `[{severity, code, message, file, line, column, start, end, label, also, help}]`; `start` and
+    /// `end` are bytes of the text; `also` is null or another place: `{line, column, start, end, label}`.
     pub fn json(&self) -> Value {
         self.list
             .iter()
@@ -69,6 +69,13 @@ impl Diagnostics {
                     "start": diagnostic.place.start,
                     "end": diagnostic.place.end,
                     "label": diagnostic.label,
+                    "also": diagnostic.also.as_ref().map(|(place, label)| json!({
+                        "line": place.line,
+                        "column": place.column,
+                        "start": place.start,
+                        "end": place.end,
+                        "label": label,
+                    })),
                     "help": diagnostic.help,
                 })
             })
@@ -98,7 +105,12 @@ fn group<'a>(diagnostic: &'a Diagnostic, source: &'a SourceText) -> Group<'a> {
         if let Some(label) = &diagnostic.label {
             annotation = annotation.label(label);
         }
-        title.element(Snippet::source(&source.text).path(&source.name).annotation(annotation))
+        let mut snippet = Snippet::source(&source.text).path(&source.name).annotation(annotation);
+        if let Some((also, label)) = &diagnostic.also {
+            let span = also.start as usize..also.end as usize;
+            snippet = snippet.annotation(AnnotationKind::Context.span(span).label(label));
+        }
+        title.element(snippet)
     };
     match &diagnostic.help {
         Some(help) => group.element(Level::HELP.message(help)),

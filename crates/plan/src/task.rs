@@ -5,6 +5,7 @@ use entities::{
 };
 
 use crate::auth::auth;
+use crate::cost::cost;
 use crate::cursor::cursor;
 use crate::endpoint::{headers_of, params_of};
 use crate::foreach::foreach;
@@ -59,14 +60,15 @@ pub(crate) fn task(
     let on: Vec<OnRule> = section.take("on").as_ref().map(rules).unwrap_or_default();
     let cursor = section.take("cursor").and_then(|item| cursor(&item));
     let writing = writing(&mut section, name, cursor.is_some());
-    section.not_built(
-        4,
-        &[
-            ("cost", "remove it: each request counts as one"),
-            ("weight", "remove it: tasks take turns"),
-            ("order", "remove it: what comes first is asked for first"),
-        ],
-    );
+    let cost = section.take("cost").as_ref().and_then(cost);
+    let weight = section.take("weight").and_then(|item| item.integer_in(1, 1_000));
+    let order = section.take("order").as_ref().and_then(order).unwrap_or_default();
+    let places = KeyPlaces {
+        types: section.place("types"),
+        zone: section.place("zone"),
+        cap: section.place("cap"),
+        idempotency: section.place("idempotency"),
+    };
     section.finish();
     Some(TaskSpec {
         name: name.to_owned(),
@@ -91,13 +93,33 @@ pub(crate) fn task(
         schema: writing.schema,
         text: writing.text,
         cursor,
-        cost: None,
-        weight: 1,
-        order: Order::Given,
-        places: KeyPlaces::default(),
+        cost,
+        weight: weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1),
+        order,
+        places,
         fingerprint: String::new(),
         at: item.findings.place(item.key_span.clone()),
     })
+}
+
+fn order(item: &Item<'_>) -> Option<Order> {
+    match item.string()? {
+        "newest" => Some(Order::Newest),
+        other => {
+            item.wrong(
+                "unknown-order",
+                format!("`{other}` is not an order"),
+                "unknown order",
+                match other {
+                    "oldest" | "given" | "default" => {
+                        "remove `order`: without it, what `foreach` says first is asked for first".to_owned()
+                    }
+                    _ => "write order = \"newest\" for the latest windows first, or remove it".to_owned(),
+                },
+            );
+            None
+        }
+    }
 }
 
 fn endpoint(section: &mut Section<'_>, neighbours: &Neighbours) -> EndpointIndex {

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use entities::{BackOff, Limit, Step};
 
+/// The window of a limit per day.
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+/// The window of a limit per week.
+pub(crate) const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// The window of a limit per month: the longest, so that it is never too short.
+pub(crate) const MONTH: Duration = Duration::from_secs(31 * 86_400);
+
 /// How a duration is written, for help texts.
 pub(crate) const DURATION_EXAMPLES: &str = "durations look like \"500ms\", \"30s\", \"5m\", \"1h\" or \"1d\"";
 
@@ -76,7 +83,12 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// `10/s`, `500/min`, `5000/h`, `20000/day`; also `15/3s`: that many in any such time.
+/// How a rate is written, for help texts.
+pub(crate) const RATE_EXAMPLES: &str =
+    "limits look like \"10/s\", \"500/min\", \"5000/h\", \"20000/day\", \"1000/week\" or \"10000/month\"";
+
+/// `10/s`, `500/min`, `5000/h`, `20000/day`, `1000/week`, `10000/month` (31 days); also `15/3s`: that
+/// many in any such time.
 pub(crate) fn rate(text: &str) -> Option<Limit> {
     let (count, window) = text.split_once('/')?;
     let count = count.trim().replace('_', "").parse::<u32>().ok()?;
@@ -84,7 +96,9 @@ pub(crate) fn rate(text: &str) -> Option<Limit> {
         "s" | "sec" | "second" => Duration::from_secs(1),
         "min" | "minute" => Duration::from_secs(60),
         "h" | "hour" => Duration::from_secs(3_600),
-        "d" | "day" => Duration::from_secs(86_400),
+        "d" | "day" => DAY,
+        "week" => WEEK,
+        "month" => MONTH,
         other => duration(other)?,
     };
     Some(Limit::plain(count, window, text.trim()))
@@ -160,7 +174,10 @@ mod tests {
         check("5000/h", Some((5000, 3600)));
         check("20_000/day", Some((20_000, 86_400)));
         check("15/3s", Some((15, 3)));
-        for wrong in ["10", "10/", "/s", "10/fortnight", "-1/s", "1.5/s", "10 per s", ""] {
+        check("1000/week", Some((1000, 7 * 86_400)));
+        check("10000 / month", Some((10_000, 31 * 86_400)));
+        for wrong in ["10", "10/", "/s", "10/fortnight", "10/months", "10/w", "-1/s", "1.5/s", "10 per s", ""]
+        {
             check(wrong, None);
         }
     }

@@ -24,8 +24,8 @@ pub(crate) struct Visible<'a> {
     /// For messages: "a request", "`fields`".
     pub(crate) place: &'static str,
     pub(crate) foreach: &'a [Foreach],
-    /// The task over whose records the task is repeated.
-    pub(crate) parent: Option<&'a TaskSpec>,
+    /// The tasks of the plan, over whose records `foreach` may run.
+    pub(crate) tasks: &'a [Option<TaskSpec>],
     /// Whether the task has a cursor; none where no cursor can be.
     pub(crate) cursor: Option<bool>,
     pub(crate) page: bool,
@@ -57,7 +57,7 @@ impl<'a> Visible<'a> {
         Visible {
             place,
             foreach: &[],
-            parent: None,
+            tasks: &[],
             cursor: None,
             page: false,
             page_param: None,
@@ -74,11 +74,11 @@ impl<'a> Visible<'a> {
     }
 
     /// The request of a task; `auth` is what it is sent with.
-    pub(crate) fn request(task: &'a TaskSpec, parent: Option<&'a TaskSpec>, auth: &Auth) -> Self {
+    pub(crate) fn request(task: &'a TaskSpec, tasks: &'a [Option<TaskSpec>], auth: &Auth) -> Self {
         Visible {
             place: "a request",
             foreach: &task.foreach,
-            parent,
+            tasks,
             cursor: Some(task.cursor.is_some()),
             page: true,
             page_param: None,
@@ -127,7 +127,7 @@ pub(crate) fn path_param(task: &TaskSpec) -> Option<&str> {
 pub(crate) fn bound_problem(
     foreach: &Foreach,
     field: Option<&str>,
-    parent: Option<&TaskSpec>,
+    tasks: &[Option<TaskSpec>],
 ) -> Option<(String, String)> {
     let name = &foreach.name;
     match (&foreach.over, field) {
@@ -182,7 +182,10 @@ pub(crate) fn bound_problem(
                 "use the whole list: {{{{ {name} | map(attribute='{field}') | join(',') }}}}, or remove `batch`"
             ),
         )),
-        (Over::Records { which, .. }, Some(field)) => record_problem(parent?, field, *which == Which::All),
+        (Over::Records { task, which, .. }, Some(field)) => {
+            let parent = tasks.get(task.0 as usize)?.as_ref()?;
+            record_problem(parent, field, *which == Which::All)
+        }
         _ => None,
     }
 }

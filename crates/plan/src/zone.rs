@@ -1,4 +1,6 @@
-//! `zone` of a task: an IANA time zone.
+//! IANA time zones: `zone` of a task, and those of `resets`.
+
+use std::ops::Range;
 
 use jiff::tz::TimeZone;
 
@@ -8,15 +10,24 @@ use crate::reader::closest;
 /// Reads `zone`.
 pub(crate) fn zone(item: &Item<'_>) -> Option<String> {
     let name = item.string()?;
-    if zone_named(name).is_some() {
-        return Some(name.to_owned());
+    checked(item, name, item.span()).map(|_| name.to_owned())
+}
+
+/// The zone of that name, which stands at `span` of the text; says so if there is none.
+pub(crate) fn checked(item: &Item<'_>, name: &str, span: Range<usize>) -> Option<TimeZone> {
+    let zone = zone_named(name);
+    if zone.is_some() {
+        return zone;
     }
+    let wrong = |code, message: String, label: &str, help: String| {
+        item.findings.push(item.findings.error(code, span.clone(), message).label(label).help(help));
+    };
     if jiff::tz::db().is_definitively_empty() {
-        item.wrong(
+        wrong(
             "no-zones",
             format!("`{name}` cannot be looked up: this machine has no time zone database"),
             "unknown on this machine",
-            "install the package `tzdata`, or write zone = \"UTC\"",
+            "install the package `tzdata`, or use the zone \"UTC\"".to_owned(),
         );
         return None;
     }
@@ -28,7 +39,7 @@ pub(crate) fn zone(item: &Item<'_>) -> Option<String> {
         .map(String::as_str)
         .find(|zone| city(zone) == city(name))
         .or_else(|| closest(name, zones.iter().map(String::as_str)));
-    item.wrong(
+    wrong(
         "unknown-zone",
         format!("`{name}` is not a time zone"),
         "unknown zone",

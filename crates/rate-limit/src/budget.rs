@@ -2,9 +2,14 @@
 //!
 //! Not here: concurrency. It belongs to an endpoint, is not persisted, and the engine counts it.
 
-use entities::{Limit, Moment};
+use entities::{Limit, Moment, ServerQuota};
 
+use crate::learning::{Refused, RoundTrips};
+use crate::quota::Quotas;
 use crate::{TokenWindow, Verdict};
+
+/// So many refusals in a row without a good answer in between teach once.
+const IN_VAIN: u32 = 3;
 
 /// What stands in a request's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +20,47 @@ pub enum Why {
     Limit(usize),
     /// The server closed the budget (429, `Retry-After`, a rule of `on`).
     Closed,
+    /// The server's own count has run out; the verdict names its reset, unless answers that are
+    /// under way may tell of more.
+    Quota,
     /// The limit with this index needs a lease first.
     Lease(usize),
 }
 
-/// All limits of one origin and credential. A request takes a token of each.
-#[derive(Clone, Debug, Default)]
+/// All limits of one origin and credential. A request takes its cost of each.
+///
+/// Costs are by index of the limit; a limit beyond the end of a slice costs 1.
+#[derive(Clone, Debug)]
 pub struct Budget {
     windows: Vec<TokenWindow>,
     closed_until: Option<Moment>,
+    quotas: Quotas,
     in_flight: u32,
+    round_trips: RoundTrips,
+    /// Requests sent up to this moment belong to the last refusal's episode.
+    episode: Moment,
+    /// Answers to requests sent since.
+    answers: u32,
+    /// Refusals in a row without any other answer in between.
+    in_vain: u32,
+    /// There was a refusal that the server's own count explained.
+    explained: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget {
+            windows: Vec::new(),
+            closed_until: None,
+            quotas: Quotas::default(),
+            in_flight: 0,
+            round_trips: RoundTrips::default(),
+            episode: Moment(i64::MIN),
+            answers: 0,
+            in_vain: 0,
+            explained: false,
+        }
+    }
 }
 
 impl Budget {
@@ -32,29 +68,29 @@ impl Budget {
     pub fn new(limits: impl IntoIterator<Item = Limit>) -> Self {
         let mut budget = Budget::default();
         for limit in limits {
-            budget.add(TokenWindow::new(limit));
+            budget.add(limit);
         }
         budget
     }
 
-    /// Every token is ours: nobody else spends the limits.
+    /// Every token is ours: nobody else of ours spends the limits.
     pub fn with_full_lease(limits: impl IntoIterator<Item = Limit>) -> Self {
-        let mut budget = Budget::default();
-        for limit in limits {
-            budget.add(TokenWindow::with_full_lease(limit));
+        let mut budget = Budget::new(limits);
+        for window in &mut budget.windows {
+            window.lease(u32::MAX);
         }
         budget
     }
 
-    /// Adds a limit, or finds it: one of the same count and window is there once. Gives its index.
-    /// Where plans disagree, all hold, and so the tightest. Requests in flight count against it.
-    pub fn add(&mut self, mut window: TokenWindow) -> usize {
-        let same = |have: &TokenWindow| {
-            have.limit().count == window.limit().count && have.limit().window == window.limit().window
-        };
-        if let Some(index) = self.windows.iter().position(same) {
+    /// Adds a limit, or finds it: one of the same count, window and resets is there once, with the
+    /// larger reserve. Gives its index. Where plans disagree, all hold, and so the tightest. Requests
+    /// in flight count against it, at a cost of 1.
+    pub fn add(&mut self, limit: Limit) -> usize {
+        if let Some(index) = self.windows.iter().position(|window| window.is_same(&limit)) {
+            self.windows[index].reserve(limit.reserve);
             return index;
         }
+        let mut window = TokenWindow::new(limit);
         window.count_in_flight(self.in_flight);
         self.windows.push(window);
         self.windows.len() - 1
@@ -65,25 +101,28 @@ impl Budget {
         &self.windows
     }
 
-    /// The limits, by index, to lease and restore.
+    /// The limits, by index, to lease, restore, place and teach.
     pub fn windows_mut(&mut self) -> &mut [TokenWindow] {
         &mut self.windows
     }
 
-    /// Whether a request may go now, and what stands in its way. Charges nothing.
+    /// Whether a request of these costs may go now, and what stands in its way. Charges nothing.
     ///
-    /// A lease that is needed comes first (it can be had at once), then unanswered requests, then
-    /// the latest moment that any limit names.
-    pub fn check(&mut self, now: Moment) -> (Verdict, Why) {
+    /// The server's word comes first. Then a lease that is needed (it can be had at once), then
+    /// unanswered requests, then the latest moment that any limit names.
+    pub fn check(&mut self, costs: &[u32], now: Moment) -> (Verdict, Why) {
         if let Some(until) = self.closed_until {
             if now < until {
                 return (Verdict::At(until), Why::Closed);
             }
             self.closed_until = None;
         }
+        if let Some(verdict) = self.quotas.wait(costs, self.in_flight, now) {
+            return (verdict, Why::Quota);
+        }
         let mut worst = (Verdict::Now, Why::Open);
         for (index, window) in self.windows.iter_mut().enumerate() {
-            let verdict = window.check(now);
+            let verdict = window.check(cost(costs, index), now);
             match (verdict, worst.0) {
                 (Verdict::Now, _) => {}
                 (Verdict::NeedsLease, _) => return (verdict, Why::Lease(index)),
@@ -95,39 +134,84 @@ impl Budget {
         worst
     }
 
-    /// A request goes. Call it after [`Verdict::Now`] of the same moment.
-    pub fn take(&mut self, now: Moment) {
+    /// A request goes. Call it after [`Verdict::Now`] of the same moment and costs.
+    pub fn take(&mut self, costs: &[u32], now: Moment) {
         self.in_flight = self.in_flight.saturating_add(1);
-        for window in &mut self.windows {
-            window.take(now);
+        self.quotas.take(costs);
+        for (index, window) in self.windows.iter_mut().enumerate() {
+            window.take(cost(costs, index), now);
         }
     }
 
-    /// A request was answered, or its loss noticed (time-out, abort, a dead worker), at `at`.
-    /// Exactly once per [`take`](Self::take).
-    pub fn answered(&mut self, at: Moment) {
+    /// A request that took `taken` and was sent at `sent` was answered, or its loss noticed
+    /// (time-out, abort, a dead worker), at `at`. Exactly once per [`take`](Self::take). What it did
+    /// cost is `actual`; beyond the end of that slice, what it took.
+    pub fn answered(&mut self, taken: &[u32], actual: &[u32], sent: Moment, at: Moment) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        for window in &mut self.windows {
-            window.answered(at);
+        self.answers = self.answers.saturating_add(u32::from(sent > self.episode));
+        let measured = self.round_trips.add(sent, at);
+        for (index, window) in self.windows.iter_mut().enumerate() {
+            let taken = cost(taken, index);
+            window.answered(taken, actual.get(index).copied().unwrap_or(taken), sent, at);
+            if measured && window.learned().is_some() {
+                window.spacing().measured(self.round_trips.jitter());
+            }
         }
+    }
+
+    /// What the answer to a request that was sent at `sent` says is left. Call it after
+    /// [`answered`](Self::answered), and before [`refused`](Self::refused).
+    pub fn heard(&mut self, quotas: &[ServerQuota], sent: Moment, now: Moment) {
+        self.quotas.hear(quotas, &mut self.windows, self.in_flight, sent, now);
     }
 
     /// Nobody sends before `until`. Never shortens what is in force.
     pub fn close_until(&mut self, until: Moment) {
         self.closed_until = self.closed_until.max(Some(until));
-    }
-
-    /// Until when the server closed it, if it is closed now.
-    pub fn closed_until(&self, now: Moment) -> Option<Moment> {
-        self.closed_until.filter(|&until| now < until)
-    }
-
-    /// The server refused a request although every limit was kept (429): quotas are spaced from
-    /// now on. How long to wait is [`close_until`](Self::close_until)'s business.
-    pub fn refused(&mut self, now: Moment) {
         for window in &mut self.windows {
-            window.refused(now);
+            window.spacing().closed(until);
         }
+    }
+
+    /// Until when it is closed, if it is now: the server shut it, or its own count has run out.
+    pub fn closed_until(&self, now: Moment) -> Option<Moment> {
+        self.closed_until.filter(|&until| now < until).max(self.quotas.exhausted_until(self.in_flight, now))
+    }
+
+    /// The server refused a request that was sent at `sent`, although every limit was kept (429).
+    /// Gives the limits that learned from it: one at most. How long to wait is
+    /// [`close_until`](Self::close_until)'s business. Call it after [`answered`](Self::answered).
+    ///
+    /// Of several limits the shortest that is not spaced yet learns, then the one with the widest gap.
+    /// None learns from the echoes of an earlier refusal, nor if there was no good answer since: the
+    /// server is still where it was; but three in a row say that the limit ran out early, and teach
+    /// once. A count of the server's that has run out explains a refusal:
+    /// somebody else spent it. The first such teaches nothing, and later ones teach a quota no more
+    /// than spacing, unless they come so often that it is no explanation (buckets count down as well).
+    pub fn refused(&mut self, sent: Moment, now: Moment) -> Vec<usize> {
+        if sent <= self.episode {
+            return Vec::new();
+        }
+        self.episode = now;
+        let answers = std::mem::take(&mut self.answers);
+        let mut by_window: Vec<usize> = (0..self.windows.len()).collect();
+        by_window.sort_by_key(|&index| self.windows[index].limit().window);
+        let unspaced = by_window.iter().copied().find(|&index| self.windows[index].learned().is_none());
+        let widest = by_window.iter().copied().max_by_key(|&index| self.windows[index].spacing().gap());
+        let Some(index) = unspaced.or(widest) else { return Vec::new() };
+
+        // A burst may be refused before its first good answer comes.
+        let in_vain = answers <= 1 && (unspaced.is_none() || self.in_flight == 0);
+        self.in_vain = if in_vain { self.in_vain.saturating_add(1) } else { 0 };
+        let explained = self.quotas.exhausted_until(self.in_flight, now).is_some();
+        let ran_out = self.in_vain == IN_VAIN;
+        if (in_vain && !ran_out) || (explained && !std::mem::replace(&mut self.explained, true)) {
+            return Vec::new();
+        }
+        let jitter = self.round_trips.jitter();
+        let refused = Refused { answers, ran_out, explained, jitter };
+        let taught = self.windows[index].spacing().refused(refused, now);
+        if taught { vec![index] } else { Vec::new() }
     }
 
     /// Requests that went and have not been answered.
@@ -136,12 +220,16 @@ impl Budget {
     }
 
     /// The first limit that wants more tokens leased, and how many. It wants them before it runs
-    /// dry, so ask whenever requests went. Answer with [`TokenWindow::lease`] and
-    /// [`TokenWindow::restore`], or with [`TokenWindow::lease_denied`].
+    /// dry, so ask whenever requests went, and after [`Verdict::NeedsLease`]. Answer with
+    /// [`TokenWindow::lease`] and [`TokenWindow::restore`], or with [`TokenWindow::lease_denied`].
     pub fn next_lease(&mut self, now: Moment) -> Option<(usize, u32)> {
         self.windows
             .iter_mut()
             .enumerate()
             .find_map(|(index, window)| window.next_lease(now).map(|tokens| (index, tokens)))
     }
+}
+
+fn cost(costs: &[u32], index: usize) -> u32 {
+    costs.get(index).copied().unwrap_or(1)
 }

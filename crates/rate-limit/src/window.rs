@@ -1,17 +1,13 @@
 //! One limit: its tokens, where each of them is, and when one is free.
 //!
-//! Not here: several limits at once ([`Budget`](crate::Budget)), and the gaps between requests
-//! (`spacing.rs`).
-
-use std::collections::VecDeque;
+//! Not here: several limits at once ([`Budget`](crate::Budget)), the gaps between requests
+//! (`spacing.rs`), and the tokens that are held (`held.rs`).
 
 use entities::{Limit, Moment};
 
-use crate::spacing::{Spacing, nanos};
-
-/// Limits with more tokens than this have their return times rounded up to a grid of as many
-/// steps per window, so that memory and insertion stay bounded.
-const STEPS: u32 = 1_000;
+use crate::Learned;
+use crate::held::Held;
+use crate::spacing::Spacing;
 
 /// Whether a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,65 +16,76 @@ pub enum Verdict {
     Now,
     /// Ask again at this moment, not before.
     At(Moment),
-    /// Every token is with a request that has not been answered: ask again after an answer.
+    /// Only answers can bring the tokens it needs: ask again after one.
     WhenAnswered,
-    /// Every token leased so far is in use, and the limit has more: lease some.
+    /// The tokens leased so far do not suffice, and the limit has more: lease some.
     NeedsLease,
 }
 
-/// One limit of L requests per window W, as L tokens of which `capacity` are ours.
+/// Tokens that another process may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// How many of ours are given up.
+    pub tokens: u32,
+    /// Of them, those that nobody may use before when. Ascending. What was spent beyond our tokens
+    /// is here as well: then it is more than `tokens`.
+    pub held: Vec<(Moment, u32)>,
+}
+
+/// One limit of L tokens per window W, of which `capacity` are ours.
 ///
 /// A token is free, or in flight, or held until W after its answer. Calls must pass moments of
 /// one clock; a `now` that goes backwards is harmless.
 #[derive(Clone, Debug)]
 pub struct TokenWindow {
     limit: Limit,
-    /// W in ns.
-    window: i64,
-    /// Return times are rounded up to multiples of this many ns.
-    grain: i64,
     /// Tokens that are ours.
     capacity: u32,
     /// Of them, with a request that has not been answered.
     in_flight: u32,
-    /// Of them, held; the sum of `returns`.
-    held: u32,
-    /// When held tokens come back, ascending, each moment once.
-    returns: VecDeque<(Moment, u32)>,
+    /// Of them, held until later.
+    held: Held,
     /// No more tokens are to be had before.
     lease_again: Option<Moment>,
+    /// What the last request that lacked tokens asks for.
+    needed: u32,
+    wanting: bool,
     spacing: Spacing,
     peak: u32,
+    /// Whom it belonged to has gone: it counts on, and holds nobody up.
+    suspended: bool,
 }
 
 impl TokenWindow {
     /// A limit of which no token has been leased yet.
     pub fn new(limit: Limit) -> Self {
-        let window = nanos(limit.window);
         TokenWindow {
-            window,
-            grain: if limit.count > STEPS { (window / i64::from(STEPS)).max(1) } else { 1 },
             capacity: 0,
             in_flight: 0,
-            held: 0,
-            returns: VecDeque::new(),
+            held: Held::new(&limit),
             lease_again: None,
+            needed: 0,
+            wanting: false,
             spacing: Spacing::new(&limit),
             peak: 0,
+            suspended: false,
             limit,
         }
     }
 
-    /// A limit all of whose tokens are ours: nobody else spends it.
+    /// A limit all of whose usable tokens are ours: nobody else of ours spends it.
     pub fn with_full_lease(limit: Limit) -> Self {
-        let capacity = limit.count;
-        TokenWindow { capacity, ..TokenWindow::new(limit) }
+        let capacity = limit.usable();
+        let mut window = TokenWindow::new(limit);
+        window.lease(capacity);
+        window
     }
 
-    /// More tokens are ours, L at most.
+    /// More tokens are ours; all that are usable at most.
     pub fn lease(&mut self, tokens: u32) {
-        self.capacity = self.capacity.saturating_add(tokens).min(self.limit.count);
+        self.capacity = self.capacity.saturating_add(tokens).min(self.limit.usable()).max(self.capacity);
         self.lease_again = None;
+        self.spacing.share(self.capacity);
     }
 
     /// Others have the rest: no lease is asked for before `retry_at`.
@@ -90,36 +97,65 @@ impl TokenWindow {
     /// process used them. Call it after [`lease`](Self::lease).
     pub fn restore(&mut self, held: &[(Moment, u32)]) {
         for &(until, tokens) in held {
-            self.hold(until, tokens);
+            self.held.add(until, tokens);
         }
+    }
+
+    /// We are this one, from 0, of so many processes that use the limit: for spacing.
+    pub fn placed(&mut self, rank: u32, of: u32) {
+        self.spacing.placed(rank, of, self.capacity);
     }
 
     /// When the tokens that are in use come back, if every request in flight were answered now:
     /// what an orderly exit leaves behind. Ascending.
     pub fn held(&self, now: Moment) -> Vec<(Moment, u32)> {
-        let mut held: Vec<_> = self.returns.iter().copied().filter(|&(until, _)| until > now).collect();
+        let mut held: Vec<_> = self.held.iter().filter(|&(until, _)| until > now).collect();
         if self.in_flight > 0 {
-            held.push((Moment(now.0.saturating_add(self.window)), self.in_flight));
+            held.push((crate::returns_at(&self.limit, now), self.in_flight));
             held.sort_unstable();
         }
         held
     }
 
-    /// Whether a request may go now. Charges nothing.
-    pub fn check(&mut self, now: Moment) -> Verdict {
-        self.release(now);
-        if self.free() > 0 {
-            return self.spacing.wait(self.used(), now).map_or(Verdict::Now, Verdict::At);
+    /// Gives up all tokens but `keep` and those in flight: free ones first, then held ones, evenly
+    /// over the times at which they come back.
+    pub fn give_up(&mut self, keep: u32, now: Moment) -> GivenUp {
+        self.held.release(now);
+        let capacity = keep.max(self.in_flight).min(self.capacity);
+        let tokens = self.capacity - capacity;
+        if tokens == 0 {
+            return GivenUp::default();
         }
-        let returns = self.returns.front().map(|&(until, _)| until);
-        let leases = if self.capacity < self.limit.count {
-            match self.lease_again.filter(|&again| again > now) {
-                None => return Verdict::NeedsLease,
-                again => again,
+        let going = self.held.tokens().saturating_sub(capacity.saturating_sub(self.in_flight));
+        let held = self.held.take(going);
+        self.capacity = capacity;
+        self.spacing.share(capacity);
+        GivenUp { tokens, held }
+    }
+
+    /// Whether a request of this cost may go now. Charges nothing. One that costs more than is
+    /// usable goes when all of that is free.
+    pub fn check(&mut self, cost: u32, now: Moment) -> Verdict {
+        self.held.release(now);
+        let cost = cost.min(self.limit.usable());
+        if cost == 0 || self.suspended {
+            return Verdict::Now;
+        }
+        if self.free() >= cost {
+            let wait = self.spacing.wait(self.used(), self.in_flight, now);
+            return wait.map_or(Verdict::Now, Verdict::At);
+        }
+        self.needed = cost;
+        let lacking = (u64::from(cost) + u64::from(self.used())).saturating_sub(u64::from(self.ours()));
+        let returns = self.held.returned_by(lacking);
+        let mut leases = None;
+        if self.ours() < self.limit.usable() {
+            self.wanting = true;
+            leases = self.lease_again.filter(|&again| again > now);
+            if leases.is_none() {
+                return Verdict::NeedsLease;
             }
-        } else {
-            None
-        };
+        }
         match (returns, leases) {
             (Some(a), Some(b)) => Verdict::At(a.min(b)),
             (Some(at), None) | (None, Some(at)) => Verdict::At(at),
@@ -127,46 +163,89 @@ impl TokenWindow {
         }
     }
 
-    /// A request goes. Call it after [`Verdict::Now`] of the same moment.
-    pub fn take(&mut self, now: Moment) {
-        self.spacing.sent(self.used(), now);
-        self.in_flight = self.in_flight.saturating_add(1);
+    /// A request goes. Call it after [`Verdict::Now`] of the same moment and cost.
+    pub fn take(&mut self, cost: u32, now: Moment) {
+        if cost == 0 {
+            return;
+        }
+        self.spacing.sent(cost, self.used(), now);
+        self.in_flight = self.in_flight.saturating_add(cost);
+        self.needed = 0;
         self.peak = self.peak.max(self.used());
     }
 
-    /// A request was answered, or its loss noticed, at `at`: its token comes back at `at` + W.
-    pub fn answered(&mut self, at: Moment) {
-        if self.in_flight > 0 {
-            self.in_flight -= 1;
-            self.hold(Moment(at.0.saturating_add(self.window)), 1);
+    /// A request that took `taken` and was sent at `sent` was answered, or its loss noticed, at
+    /// `at`: what it did cost comes back a window later, and the rest at once. If it did cost more,
+    /// nothing goes before that is back as well.
+    pub fn answered(&mut self, taken: u32, actual: u32, sent: Moment, at: Moment) {
+        let known = taken.min(self.in_flight);
+        if known == 0 && taken > 0 {
+            return;
+        }
+        self.in_flight -= known;
+        self.held.add_answered(&self.limit, actual, at);
+        self.spacing.answered(taken, actual, sent, at);
+        if actual > taken {
+            self.peak = self.peak.max(self.used());
+        } else if actual < taken {
+            self.held.remember_return(at, taken - actual);
         }
     }
 
-    /// The server refused a request although the limit was kept (429). A quota (W over one
-    /// minute) is spaced from now on; shorter windows are already.
-    pub fn refused(&mut self, now: Moment) {
-        self.spacing.refused(now);
-    }
-
-    /// The most tokens in use at once so far: no window of length W saw more requests than that.
+    /// The most tokens in use at once so far: no window of length W saw more than that.
     pub fn peak(&self) -> u32 {
         self.peak
     }
 
-    /// Tokens in use: in flight, or held for W after their answer.
+    /// Tokens in use: in flight, or held after their answer.
     pub fn in_use(&mut self, now: Moment) -> u32 {
-        self.release(now);
+        self.held.release(now);
         self.used()
     }
 
-    /// How many more tokens to lease, if it is time to: an eighth of the limit, when less than
-    /// half of that is left.
+    /// Tokens of ours that are free.
+    pub fn left(&mut self, now: Moment) -> u32 {
+        self.held.release(now);
+        self.free()
+    }
+
+    /// How many more tokens to lease, if it is time to: an eighth of the limit, when less than half of
+    /// that is left or a request lacks some. More than an eighth if a single request costs more than
+    /// all we have: then it may be more than there is.
     pub fn next_lease(&mut self, now: Moment) -> Option<u32> {
-        self.release(now);
-        let missing = self.limit.count.saturating_sub(self.capacity);
-        let chunk = (self.limit.count / 8).max(1);
-        let denied = self.lease_again.is_some_and(|again| again > now);
-        (missing > 0 && !denied && self.free().saturating_mul(2) < chunk).then_some(chunk.min(missing))
+        self.held.release(now);
+        let missing = self.limit.usable().saturating_sub(self.capacity);
+        if missing == 0 || self.suspended || self.lease_again.is_some_and(|again| again > now) {
+            return None;
+        }
+        let (chunk, free) = (chunk(&self.limit), self.free());
+        let beyond = self.needed.saturating_sub(self.capacity);
+        if beyond > 1 || (beyond > 0 && self.capacity > 0) {
+            return Some(beyond.max(chunk + 1));
+        }
+        (free < self.needed || free.saturating_mul(2) < chunk).then(|| chunk.min(missing))
+    }
+
+    /// Whether a request had to wait because others have the tokens it lacks, since this was last asked.
+    pub fn is_wanting(&mut self) -> bool {
+        std::mem::take(&mut self.wanting)
+    }
+
+    /// Whether it holds requests up. The limit of a process that has gone does not, until another comes
+    /// that has it.
+    pub fn set_in_force(&mut self, in_force: bool) {
+        self.suspended = !in_force;
+    }
+
+    /// What refusals have taught, if they have.
+    pub fn learned(&self) -> Option<Learned> {
+        self.spacing.lessons().learned()
+    }
+
+    /// Takes over what another process learned, or an earlier one: the widest gap holds. Leave out
+    /// what [is stale](Learned::is_stale).
+    pub fn learn(&mut self, learned: Learned) {
+        self.spacing.learn(learned);
     }
 
     /// The limit.
@@ -178,6 +257,22 @@ impl TokenWindow {
     pub fn capacity(&self) -> u32 {
         self.capacity
     }
+}
+
+/// What a [`Budget`](crate::Budget) asks of its windows.
+impl TokenWindow {
+    pub(crate) fn is_same(&self, limit: &Limit) -> bool {
+        let ours = &self.limit;
+        (ours.count, ours.window, &ours.resets) == (limit.count, limit.window, &limit.resets)
+    }
+
+    /// The larger reserve holds.
+    pub(crate) fn reserve(&mut self, tokens: u32) {
+        if tokens > self.limit.reserve {
+            self.limit.reserve = tokens;
+            self.spacing.limited(&self.limit, self.capacity);
+        }
+    }
 
     /// Requests that a window added later has to count in: they went before it was known.
     pub(crate) fn count_in_flight(&mut self, requests: u32) {
@@ -185,44 +280,44 @@ impl TokenWindow {
         self.peak = self.peak.max(self.used());
     }
 
+    /// Tokens of ours that are free, and were when a request was sent at `sent`; at most.
+    pub(crate) fn left_since(&mut self, sent: Moment, now: Moment) -> u32 {
+        self.held.release(now);
+        self.free().saturating_sub(self.held.returned_since(sent))
+    }
+
+    /// The same with those that are not leased yet, and that nobody has denied us.
+    pub(crate) fn within_reach_since(&mut self, sent: Moment, now: Moment) -> u32 {
+        let denied = self.lease_again.is_some_and(|again| again > now);
+        let unleased = if denied { 0 } else { self.limit.usable().saturating_sub(self.capacity) };
+        self.left_since(sent, now).saturating_add(unleased)
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    pub(crate) fn spacing(&mut self) -> &mut Spacing {
+        &mut self.spacing
+    }
+}
+
+impl TokenWindow {
     fn used(&self) -> u32 {
-        self.in_flight.saturating_add(self.held)
+        self.in_flight.saturating_add(self.held.tokens())
+    }
+
+    /// A reserve that grew may be smaller than what we have.
+    fn ours(&self) -> u32 {
+        self.capacity.min(self.limit.usable())
     }
 
     fn free(&self) -> u32 {
-        self.capacity.saturating_sub(self.used())
+        self.ours().saturating_sub(self.used())
     }
+}
 
-    fn release(&mut self, now: Moment) {
-        while let Some(&(until, tokens)) = self.returns.front()
-            && until <= now
-        {
-            self.held = self.held.saturating_sub(tokens);
-            self.returns.pop_front();
-        }
-    }
-
-    fn hold(&mut self, until: Moment, tokens: u32) {
-        if tokens == 0 {
-            return;
-        }
-        let until = self.round_up(until);
-        self.held = self.held.saturating_add(tokens);
-        // Answers come nearly in order, so the place is nearly always the back.
-        let mut place = self.returns.len();
-        while place > 0 && self.returns[place - 1].0 > until {
-            place -= 1;
-        }
-        if place > 0 && self.returns[place - 1].0 == until {
-            let tokens_then = &mut self.returns[place - 1].1;
-            *tokens_then = tokens_then.saturating_add(tokens);
-        } else {
-            self.returns.insert(place, (until, tokens));
-        }
-    }
-
-    fn round_up(&self, until: Moment) -> Moment {
-        let beyond = until.0.rem_euclid(self.grain);
-        if beyond == 0 { until } else { Moment(until.0.saturating_add(self.grain - beyond)) }
-    }
+/// Tokens are leased, and kept beyond what is in use, in chunks of this size.
+pub(crate) fn chunk(limit: &Limit) -> u32 {
+    (limit.usable() / 8).max(1)
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use entities::{
-    BeginRequest, Bindings, Child, Deleted, Landing, Mode, Moment, Over, RunId, SchemaPolicy, SpecIndex,
-    SyncPlan, TaskId, TaskSpec,
+    BeginRequest, Bindings, Child, Deleted, Foreach, Landing, Mode, Moment, Order, Over, Place, RunId,
+    SchemaPolicy, SpecIndex, SyncPlan, TaskId, TaskSpec,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value, json};
@@ -61,7 +61,7 @@ impl ActiveRun {
         self.specs.iter().flatten()
     }
 
-    /// The specs that are repeated over the records of one, in the plan's order, in the run or not.
+    /// The specs whose heads are the records of one, in the plan's order, in the run or not.
     pub(crate) fn children_of(&self, index: SpecIndex) -> &[SpecIndex] {
         self.children.get(index.0 as usize).map_or(&[], Vec::as_slice)
     }
@@ -83,8 +83,8 @@ pub(crate) enum Advance {
     Greatest,
     /// To the end of the contiguous finished windows.
     Prefix,
-    /// The same, but only when the spec ends: the slices of one head belong to several combinations, so
-    /// that one of them may have windows which are not opened yet behind an open one of another.
+    /// The same, but only when the spec ends: windows that are not opened yet may lie before those that are
+    /// done. The slices of one head belong to several combinations, or their newest come first.
     PrefixAtEnd,
 }
 
@@ -95,6 +95,8 @@ pub(crate) struct ActiveSpec {
     pub number: i64,
     /// Its name.
     pub name: String,
+    /// Its request, as the plan has it: `GET /repos/{{ repo }}/issues`, and where that stands.
+    pub request: (String, Place),
     /// Its table.
     pub table: String,
     /// What its table must be like.
@@ -131,7 +133,7 @@ pub(crate) struct ActiveSpec {
 #[derive(Debug)]
 struct Names {
     left_out: Vec<String>,
-    parent: Option<(String, Vec<String>)>,
+    parents: Vec<(String, Vec<String>)>,
 }
 
 impl ActiveSpec {
@@ -149,8 +151,7 @@ impl ActiveSpec {
 
 impl Names {
     fn combination(&self, bindings: &Bindings) -> String {
-        let parent = self.parent.as_ref().map(|(name, key)| (name.as_str(), key.as_slice()));
-        Landing::combination_of(bindings, &self.left_out, parent)
+        Landing::combination_of(bindings, &self.left_out, &self.parents)
     }
 }
 
@@ -231,6 +232,7 @@ fn spec_of(
     Ok(ActiveSpec {
         number,
         name: spec.name.clone(),
+        request: (format!("{} {}", spec.method.as_str(), spec.path.source), spec.path.at),
         table: spec.table.clone(),
         shape: shape_of(spec),
         key: spec.key.clone(),
@@ -259,7 +261,8 @@ pub(crate) fn advance_of(spec: &TaskSpec) -> Option<Advance> {
     if !spec.windows_from_cursor() {
         return Some(Advance::Greatest);
     }
-    Some(if spec.sliced().count() > 1 { Advance::PrefixAtEnd } else { Advance::Prefix })
+    let in_order = spec.order == Order::Given && spec.sliced().count() == 1;
+    Some(if in_order { Advance::Prefix } else { Advance::PrefixAtEnd })
 }
 
 /// The name of the parent's records and how many are bound together.
@@ -288,9 +291,8 @@ fn names_of(plan: &SyncPlan, spec: &TaskSpec) -> Names {
         })
         .map(|foreach| foreach.name.clone())
         .collect();
-    let parent = spec.records().zip(spec.parent());
-    let parent = parent.map(|(foreach, parent)| (foreach.name.clone(), plan.spec(parent).key.clone()));
-    Names { left_out, parent }
+    let key = |foreach: &Foreach| Some((foreach.name.clone(), plan.spec(foreach.task()?).key.clone()));
+    Names { left_out, parents: spec.foreach.iter().filter_map(key).collect() }
 }
 
 /// The combinations of which something that an earlier run owed is open.

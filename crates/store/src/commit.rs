@@ -98,7 +98,7 @@ impl<'a> Commit<'a> {
                     Err(trouble) if trouble.is_about_a_record() => {
                         self.conn.execute_batch("ROLLBACK TO landing; RELEASE landing")?;
                         self.tables.forget_all();
-                        let failure = refused(spec, trouble);
+                        let failure = asked_by(spec, landing, refused(spec, trouble));
                         self.fail(spec, landing, &failure, Some(failure.clone()))?
                     }
                     Err(trouble) => return Err(trouble),
@@ -133,6 +133,7 @@ impl<'a> Commit<'a> {
         let (rows, differs) = match written {
             Written::Rows { rows, differs } => (rows, differs),
             Written::Refused(failure) => {
+                let failure = asked_by(spec, landing, failure);
                 return self.fail(spec, landing, &failure, Some(failure.clone()));
             }
         };
@@ -317,6 +318,27 @@ impl<'a> Commit<'a> {
         )?;
         Ok(())
     }
+}
+
+/// A failure of the store's with the request whose records it is about: as the plan has it, and what it was
+/// asked for with. The answer is gone by now; its page and record numbers find it again.
+fn asked_by(spec: &ActiveSpec, landing: &Landing, mut failure: Failure) -> Failure {
+    const SHOWN: usize = 200;
+    let (request, at) = &spec.request;
+    let mut shown = request.clone();
+    if landing.task.page.number > 1 {
+        shown.push_str(&format!(" page {}", landing.task.page.number));
+    }
+    if !landing.task.bindings.0.is_empty() {
+        let names = serde_json::Value::Object((*landing.task.bindings.0).clone()).to_string();
+        let cut = names.char_indices().nth(SHOWN).map_or(names.len(), |(at, _)| at);
+        let more = if cut < names.len() { "…" } else { "" };
+        shown.push_str(&format!(" with {}{more}", &names[..cut]));
+    }
+    failure.request.get_or_insert(shown);
+    failure.place.get_or_insert(*at);
+    failure.status = failure.status.or(landing.status);
+    failure
 }
 
 fn refused(spec: &ActiveSpec, trouble: Trouble) -> Failure {

@@ -99,8 +99,10 @@ pub(crate) fn land(
             }
         }
     }
-    // A failure is worth a row even so: it says that something of the combination is owed.
-    if held.now != was || came == Came::Failed {
+    // A failure is worth a row even so: it says that something of the combination is owed. And what makes it
+    // good is, where that is published when the spec ends.
+    let is_made_good = repeats && spec.advance == Some(Advance::PrefixAtEnd);
+    if held.now != was || came == Came::Failed || is_made_good {
         save(conn, key, run, &held)?;
     }
     Ok(())

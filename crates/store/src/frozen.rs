@@ -14,6 +14,7 @@ pub(crate) fn refusal(table: &Table, batch: &RecordBatch) -> Option<Failure> {
         if kinds.is_null() {
             continue;
         }
+        let is_new = table.column_of(field).is_none();
         let why = match table.column_of(field).map(|column| table.columns[column].kind) {
             None if table.has_more() => continue,
             None => format!("which table `{}` has no column for", table.name),
@@ -27,11 +28,13 @@ pub(crate) fn refusal(table: &Table, batch: &RecordBatch) -> Option<Failure> {
             row + 1,
             batch.rows
         );
-        return Some(
-            Failure::new(FailureClass::Permanent, FailureKind::Record, message).help(
-                "leave the field out with `map`, give it its type with `types`, or let the table evolve",
-            ),
-        );
+        let help = match is_new {
+            true => "leave the field out with `map`, or let the table have it: schema = \"evolve\"",
+            false => {
+                "leave the field out or change it with `map`, or let its column widen: schema = \"evolve\""
+            }
+        };
+        return Some(Failure::new(FailureClass::Permanent, FailureKind::Record, message).help(help));
     }
     None
 }

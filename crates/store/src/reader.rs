@@ -91,19 +91,22 @@ impl SqliteReader {
         })
     }
 
-    /// What the tasks of a plan were like in its last finished runs, at most `runs` of them.
+    /// What the tasks of a plan were like in its last finished runs, at most `runs` of them. Retries of
+    /// what failed are no example of what a run takes, and left out.
     pub fn history(&self, plan: &str, runs: usize) -> Result<Vec<HistoryRow>, StoreError> {
+        // Version 1 had no retries.
+        let whole = if self.version == 1 { "" } else { "AND work = 'all'" };
         self.read(|conn| {
-            let mut statement = conn.prepare(
+            let mut statement = conn.prepare(&format!(
                 "WITH lately AS (SELECT id, first_task FROM _sync_runs
-                     WHERE plan = ?1 AND state IN ('complete', 'failed') ORDER BY id DESC LIMIT ?2)
+                     WHERE plan = ?1 AND state IN ('complete', 'failed') {whole} ORDER BY id DESC LIMIT ?2)
                  SELECT s.name, count(DISTINCT s.run), count(*) FILTER (WHERE t.chain = t.id), count(*),
                      count(*) FILTER (WHERE t.state = 'failed'), ifnull(sum(t.rows), 0), ifnull(sum(t.bytes), 0),
                      ifnull(sum(t.ms), 0)
                  FROM lately JOIN _sync_tasks t ON t.run = lately.id AND t.id >= lately.first_task
                  JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
                  WHERE t.state IN ('done', 'skipped', 'failed') GROUP BY s.name ORDER BY min(s.spec)",
-            )?;
+            ))?;
             let rows = statement.query_map(params![plan, i64::try_from(runs).unwrap_or(i64::MAX)], |row| {
                 Ok(HistoryRow {
                     task: row.get(0)?,

@@ -25,7 +25,7 @@ pub(crate) fn restart(
     let mut over: Vec<SpecIndex> = changed.to_vec();
     let mut at = 0;
     while at < over.len() {
-        for child in plan.children_of(over[at]) {
+        for child in plan.repeated_over(over[at]) {
             if !over.contains(&child) {
                 over.push(child);
             }

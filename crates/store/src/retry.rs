@@ -32,9 +32,9 @@ pub(crate) fn specs(conn: &Connection, request: &BeginRequest<'_>) -> Result<Vec
     }
     let mut queue: Vec<SpecIndex> = found.iter().copied().collect();
     while let Some(index) = queue.pop() {
-        let readers = plan.children_of(index).into_iter().filter(|child| {
+        let readers = plan.repeated_over(index).into_iter().filter(|child| {
             request.specs.contains(child)
-                && (driver(plan, *child).is_some() || is_full_copy(plan.spec(*child).mode))
+                && (driver(plan, *child) == Some(index) || is_full_copy(plan.spec(*child).mode))
         });
         queue.extend(readers.filter(|child| found.insert(*child)));
     }

@@ -36,7 +36,7 @@ Examples:
 
 Exit codes:
   0    complete
-  1    it ran and the answer is no: requests failed for good
+  1    it ran and the answer is no: requests failed for good, it does not fit
   2    the plan or the arguments are wrong
   3    a limit asks for a wait longer than --wait; resumable
   4    the store or the system failed
@@ -265,14 +265,19 @@ pub(crate) struct ValidateArgs {
     pub(crate) format: FormatKind,
 }
 
-/// Say what a run would do: requests, time, limits, hosts. No network, no secret is read.
+/// Say what a run would do: requests, time, limits, hosts. No network.
 ///
 /// What is known before the first answer is told apart from what is estimated from earlier runs, and from
-/// what nobody can know yet. Cursors are taken into account.
+/// what nobody can know yet. Cursors are taken into account, and so is what is used of the limits already:
+/// to find that, secrets are looked up in the environment and in files, and sent nowhere; commands are not run.
+///
+/// With --within, exit code 1 says that it will not fit.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   syncctl explain plans/tushare-daily.toml
+  syncctl explain --within 2h plans/tushare-daily.toml && syncctl run plans/tushare-daily.toml
+  syncctl explain plans/tushare-daily.toml --wait 1d   waiting a day for a quota is fine: how often does it pause?
   syncctl explain plans/github-issues.toml comments    only this task and what it depends on
   syncctl explain plans/tushare-daily.toml --set since=2020-01-01 --output json")]
 pub(crate) struct ExplainArgs {
@@ -284,17 +289,27 @@ pub(crate) struct ExplainArgs {
     /// Set a variable of the plan; may be given several times.
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     pub(crate) set: Vec<(String, String)>,
+    /// Judge whether it fits into this time; exit code 1 if not.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) within: Option<Duration>,
+    /// The longest wait that the run would be allowed (its --wait): a limit that asks for more pauses it.
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
     /// How the result is written to stdout.
     #[arg(long, value_enum, default_value_t = OutputKind::Human, value_name = "FORMAT")]
     pub(crate) output: OutputKind,
 }
 
-/// Show the last runs of a plan, what is open and what failed, from its ledger.
+/// Show the last runs of a plan, what is open and what failed, and how its limits stand now.
+///
+/// Limits are what all syncctl processes of this user on this machine share: what is used, until when a server
+/// wants nothing, what its refusals have taught. Secrets are looked up to find them, and sent nowhere.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   syncctl status plans/quickstart.toml
-  syncctl status plans/quickstart.toml --output json | jq '.runs[0].state'")]
+  syncctl status plans/quickstart.toml --output json | jq '.runs[0].state'
+  syncctl status plans/quickstart.toml --output json | jq '.limits[] | {limit, used, closed}'")]
 pub(crate) struct StatusArgs {
     /// The plan's file.
     pub(crate) plan: PathBuf,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use engine::{EngineConfig, SyncEngine};
+use engine::{EngineConfig, Standing, SyncEngine};
 use entities::{StoreOpener, StoreTarget, SyncPlan, WorkerFactory};
 use http_worker::{HttpConfig, HttpWorkers};
 use sandbox::{Sandbox, SandboxConfig};
@@ -17,6 +17,7 @@ use store::{SqliteReader, Stores};
 use crate::context::Context;
 use crate::exit::{Exit, Problem};
 use crate::look::Looks;
+use crate::plan_file;
 
 /// More workers than this are not started unless asked for, whatever `concurrency` says.
 const MOST_WORKERS: u32 = 1024;
@@ -78,6 +79,13 @@ pub(crate) fn budgets(context: &Context) -> Result<(), String> {
         Some(directory) => engine::check_budgets(directory).map_err(|error| error.to_string()),
         None => Ok(()),
     }
+}
+
+/// How the limits of a plan stand, as the file of budgets has it; none: nobody keeps budgets here.
+pub(crate) fn standing(plan: &SyncPlan, path: &Path, context: &Context) -> Result<Option<Standing>, Problem> {
+    let Some(directory) = &context.state_dir else { return Ok(None) };
+    let secrets = plan_file::secrets_at_hand(plan, path, context);
+    Ok(Some(engine::budgets_of(plan, &secrets, directory, context.now())?))
 }
 
 fn http_config(practice: Option<&Sandbox>, context: &Context) -> HttpConfig {

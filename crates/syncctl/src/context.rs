@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use entities::Moment;
 use http_worker::ProxySettings;
+use jiff::tz::TimeZone;
 use plan::Lookup;
 
 /// Columns where nobody says how many there are.
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) stderr_is_terminal: bool,
     /// Somebody can be asked: questions go to stderr, answers come from stdin.
     pub(crate) can_ask: bool,
+    /// The zone that times are told to people in.
+    pub(crate) zone: TimeZone,
     /// The proxies of the environment.
     pub(crate) proxies: ProxySettings,
     /// `SYNCCTL_TEST_TORN=1`: for the control of the crash test, see `torn.rs`.
@@ -61,6 +64,7 @@ impl Context {
             stdout_colour: coloured(std::io::stdout().is_terminal()),
             stderr_is_terminal,
             can_ask: !json && stderr_is_terminal && std::io::stdin().is_terminal(),
+            zone: TimeZone::system(),
             proxies: ProxySettings {
                 // Upper case would let a `Proxy:` header set it under CGI (CVE-2016-5385); curl refuses it, too.
                 http: variable("http_proxy").or_else(|| match variable("REQUEST_METHOD") {

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use engine::{RunOptions, SyncEngine};
 use entities::{
     Bindings, EngineEvent, Execution, Failure, Job, Next, Outcome, PlanName, RecordBatch, ResumeMode,
-    RunContext, RunReport, Secrets, SpecIndex, StoreTarget, SyncPlan, Work, Worker, WorkerFactory, WorkerId,
+    RunContext, RunReport, Secrets, ServerQuota, SpecIndex, StoreTarget, SyncPlan, Work, Worker,
+    WorkerFactory, WorkerId,
 };
 use http_worker::{Seen, Watch};
 use serde_json::{Map, Value};
@@ -38,6 +39,8 @@ pub(crate) struct Look {
     pub(crate) page: Option<PageSeen>,
     /// Why there are none; of the last try.
     pub(crate) failure: Option<Failure>,
+    /// What the last answer that spoke of limits said of them.
+    pub(crate) quotas: Vec<ServerQuota>,
 }
 
 /// What a good answer held.
@@ -212,9 +215,10 @@ impl WorkerFactory for Noting {
         &self,
         context: &Arc<RunContext>,
         child: SpecIndex,
+        foreach: usize,
         row: Map<String, Value>,
     ) -> Result<Option<Bindings>, Failure> {
-        self.inner.drive(context, child, row)
+        self.inner.drive(context, child, foreach, row)
     }
 
     fn forget(&self, run: &Arc<RunContext>) {
@@ -226,7 +230,12 @@ impl Worker for NotingWorker {
     fn execute<'a>(&'a mut self, job: &'a Job) -> Pin<Box<dyn Future<Output = Execution> + Send + 'a>> {
         Box::pin(async move {
             let execution = self.inner.execute(job).await;
-            self.looks.at(job.task.spec, |look| look.note(&execution.outcome));
+            self.looks.at(job.task.spec, |look| {
+                look.note(&execution.outcome);
+                if let Some(news) = execution.news.as_ref().filter(|news| !news.quotas.is_empty()) {
+                    look.quotas.clone_from(&news.quotas);
+                }
+            });
             execution
         })
     }

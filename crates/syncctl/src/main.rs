@@ -9,6 +9,7 @@ mod context;
 #[cfg(debug_assertions)]
 mod torn;
 
+mod causes;
 mod progress;
 mod report;
 mod running;

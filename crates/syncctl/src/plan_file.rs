@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use entities::SyncPlan;
+use entities::{SecretSource, Secrets, SyncPlan};
 use plan::{Diagnostics, Loaded};
 
 use crate::context::Context;
@@ -76,6 +76,21 @@ pub(crate) fn load_quietly_with(
         Ok(loaded) => Ok(loaded.plan),
         Err(diagnostics) => Err(Problem::diagnosed(diagnostics.render(context.colour))),
     }
+}
+
+/// The secrets that can be had without running a command, for commands that only ask which budgets are meant:
+/// nobody wants a password manager to pop up for that. What cannot be had is left out.
+pub(crate) fn secrets_at_hand(plan: &SyncPlan, path: &Path, context: &Context) -> Secrets {
+    let lookup = context.lookup_for(path);
+    let mut at_hand = Secrets::default();
+    for (name, source) in &plan.secrets {
+        if matches!(source, SecretSource::Command(_)) {
+            continue;
+        }
+        let alone = SyncPlan { secrets: [(name.clone(), source.clone())].into(), ..plan.clone() };
+        at_hand.0.extend(plan::resolve_secrets(&alone, &lookup).unwrap_or_default().0);
+    }
+    at_hand
 }
 
 /// Checks names of tasks that were typed.

@@ -13,6 +13,7 @@ use entities::{EngineEvent, Moment, PlanStatus, SyncPlan};
 
 use crate::cli::ProgressKind;
 use crate::context::Context;
+use words::Words;
 
 /// A way to show progress.
 pub(crate) trait Progress {
@@ -34,11 +35,11 @@ pub(crate) trait Progress {
 
 /// The way that was asked for, or the one that fits stderr.
 pub(crate) fn choose(kind: ProgressKind, plan: &SyncPlan, context: &Context) -> Box<dyn Progress> {
-    let limits = words::limits_of(plan);
+    let words = Words::new(plan, context.zone.clone());
     match kind {
-        ProgressKind::Auto if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, limits, context)),
-        ProgressKind::Bar if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, limits, context)),
-        ProgressKind::Auto | ProgressKind::Bar | ProgressKind::Plain => Box::new(plain::Plain::new(limits)),
+        ProgressKind::Auto if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, words, context)),
+        ProgressKind::Bar if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, words, context)),
+        ProgressKind::Auto | ProgressKind::Bar | ProgressKind::Plain => Box::new(plain::Plain::new(words)),
         ProgressKind::Json => Box::new(json::Json::new(context)),
         ProgressKind::None => Box::new(Silence),
     }

@@ -1,6 +1,8 @@
 //! The report for people at the end of a run: what came of it, what failed and where in the plan,
 //! how the limits were used, where the rows are. (The report for programs is `RunReport` itself.)
 
+mod limits;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use entities::{
     Failure, Mode, Place, PlanState, RunReport, Secret, SecretSource, Secrets, StoreTarget, SyncPlan,
     TaskSpec,
 };
-use store::FailureRow;
 
+use crate::causes::{self, Cause};
 use crate::exit::Problem;
 use crate::terminal::{Paint, bytes, clean, count, counted, duration, shorten, table};
 
@@ -22,24 +24,14 @@ pub(crate) struct FailedRequest {
     pub(crate) failure: Failure,
 }
 
-impl FailedRequest {
-    /// A row of the ledger; none if it was written by a version that keeps failures in another way.
-    pub(crate) fn of_row(row: &FailureRow) -> Option<FailedRequest> {
-        let failure = serde_json::from_value(row.failure.clone()).ok()?;
-        Some(FailedRequest { task: row.request.task.clone(), failure })
-    }
-}
-
 /// What is shown.
 pub(crate) struct Shown<'a> {
     /// What came of the run.
     pub(crate) report: &'a RunReport,
     /// Its plan.
     pub(crate) plan: &'a SyncPlan,
-    /// The first failures.
-    pub(crate) failures: &'a [FailedRequest],
-    /// How many more there are.
-    pub(crate) hidden: u64,
+    /// Why requests failed.
+    pub(crate) causes: &'a [Cause],
     /// Not to be shown, also where the plan's own text holds one.
     pub(crate) secrets: &'a Secrets,
     /// The command that looks at the run again.
@@ -55,7 +47,7 @@ impl Shown<'_> {
     pub(crate) fn text(&self) -> String {
         let mut out = self.head();
         out.push_str(&self.tasks());
-        out.push_str(&self.limits());
+        out.push_str(&limits::text(self.report));
         out.push_str(&self.failed());
         out.push_str(&self.where_the_rows_are());
         out
@@ -116,37 +108,10 @@ impl Shown<'_> {
         format!("\n{}{note}", table(&rows, &[false, true, true, true, true]))
     }
 
-    fn limits(&self) -> String {
-        if self.report.limits.is_empty() {
-            return String::new();
-        }
-        let mut rows = vec![["limit", "", "peak", "waited", "refused"].map(str::to_owned).to_vec()];
-        for limit in &self.report.limits {
-            rows.push(vec![
-                clean(&limit.endpoint).into_owned(),
-                clean(&limit.limit).into_owned(),
-                count(limit.peak),
-                duration(Duration::try_from_secs_f64(limit.waited_seconds).unwrap_or_default()),
-                count(limit.refused),
-            ]);
-        }
-        format!("\n{}", table(&rows, &[false, false, true, true, true]))
-    }
-
     fn failed(&self) -> String {
-        if self.failures.is_empty() && self.hidden == 0 {
-            return String::new();
-        }
-        let total = self.failures.len() as u64 + self.hidden;
-        let mut out = format!("\n{}\n", self.paint().red(&format!("{} failed", counted(total, "request"))));
+        let total = self.report.tasks.values().map(|task| task.failed).sum();
         let excerpt = Excerpt { plan: self.plan, secrets: self.secrets, paint: self.paint() };
-        for (index, failed) in self.failures.iter().enumerate() {
-            out.push_str(&excerpt.failure(index + 1, failed));
-        }
-        if self.hidden > 0 {
-            out.push_str(&Excerpt::more(self.hidden, self.failures_command));
-        }
-        out
+        causes::failed(self.causes, total, &excerpt, self.failures_command)
     }
 
     fn where_the_rows_are(&self) -> String {
@@ -207,11 +172,6 @@ pub(crate) struct Excerpt<'a> {
 }
 
 impl Excerpt<'_> {
-    /// How to see the failures that are not shown.
-    pub(crate) fn more(hidden: u64, failures: &str) -> String {
-        format!("  and {} more; by their causes: {failures}\n", count(hidden))
-    }
-
     /// One failure: what, which request, where in the plan, the way out.
     pub(crate) fn failure(&self, number: usize, FailedRequest { task, failure }: &FailedRequest) -> String {
         let mut out = self.what(number, task, failure, "");

@@ -7,28 +7,28 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use engine::{EngineError, RunOptions, SyncEngine};
-use entities::{PlanName, ResumeMode, RunReport, Secrets, StoreError, SyncPlan};
+use entities::{Moment, PlanName, ResumeMode, RunReport, Secrets, StoreError, SyncPlan};
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::causes::Causes;
 use crate::cli::{OutputKind, ProgressKind};
 use crate::compose::{self, Composition};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::plan_file;
 use crate::progress::{self, Progress};
-use crate::report::{self, FailedRequest};
+use crate::report;
 use crate::signals::Interrupts;
-use crate::terminal::{clean, complain, say, to_stderr, to_stdout};
+use crate::terminal::{clean, clock_time, complain, duration, say, to_stderr, to_stdout};
 
 /// After the second Ctrl-C the process is gone within about a second, whatever hangs.
 const ABORT_WITHIN: Duration = Duration::from_millis(500);
 /// Closing the store and giving budgets back takes milliseconds; a disk that hangs must not hold the report.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
-/// Failures shown in the report.
-const SHOWN_FAILURES: usize = 10;
 
 /// What to run, and how to show it.
 pub(crate) struct Running<'a> {
@@ -94,8 +94,9 @@ async fn watched(args: &Running<'_>, plan: &SyncPlan, secrets: Secrets, context:
     progress.finish(context.now());
     let ended = watched?;
     // Read while the store is open: its writer closes last and takes the WAL with it.
-    let (failures, hidden) =
-        ended.report.as_ref().map(|report| failures_of(plan, report)).unwrap_or_default();
+    let failed = |report: &RunReport| report.tasks.values().any(|task| task.failed > 0);
+    let of_run = ended.report.as_ref().filter(|report| failed(report));
+    let causes = of_run.map(|report| Causes::of_run(plan, report.run.0)).unwrap_or_default();
     if ended.aborted {
         drop(engine);
     } else {
@@ -112,8 +113,7 @@ async fn watched(args: &Running<'_>, plan: &SyncPlan, secrets: Secrets, context:
         let shown = report::Shown {
             report: &report,
             plan,
-            failures: &failures,
-            hidden,
+            causes: &causes,
             secrets: &secrets,
             look: &plan_file::command_on("status", args.path, context),
             failures_command: &plan_file::command_on("failures", args.path, context),
@@ -255,11 +255,7 @@ async fn watch(
 fn say_how_to_go_on(report: &RunReport, resume_with: &str, context: &Context) {
     match Exit::of(report.state) {
         Exit::Interrupted => say(&format!("interrupted; resume it with {resume_with}"), context),
-        Exit::LongWait => {
-            let when = report.resumes_at.as_deref().map(|at| format!(", after {at}")).unwrap_or_default();
-            let why = report.reason.as_deref().unwrap_or("a limit asks for a longer wait than --wait allows");
-            say(&format!("{}; resume it with {resume_with}{when}", clean(why)), context);
-        }
+        Exit::LongWait => say(&paused(report, resume_with, context), context),
         Exit::Broken => {
             let why = report.reason.as_deref().unwrap_or("the store or the system failed");
             let problem = Problem { exit: Exit::Broken, ..Problem::wrong(clean(why)) };
@@ -270,17 +266,52 @@ fn say_how_to_go_on(report: &RunReport, resume_with: &str, context: &Context) {
     }
 }
 
-/// The run's failed requests that are shown, and how many more there are.
-fn failures_of(plan: &SyncPlan, report: &RunReport) -> (Vec<FailedRequest>, u64) {
-    let failed: u64 = report.tasks.values().map(|task| task.failed).sum();
-    if failed == 0 {
-        return (Vec::new(), 0);
+/// Which limit paused the run, when and how it goes on, and how it could have waited.
+fn paused(report: &RunReport, resume_with: &str, context: &Context) -> String {
+    let why = report.reason.as_deref().unwrap_or("a limit asks for a longer wait than --wait allows");
+    let now = context.now();
+    let until = report.resumes_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+    let Some(until) = until.map(|at| Moment::from_millis(at.as_millisecond())) else {
+        return format!("paused: {}; resume it with {resume_with}", clean(why));
+    };
+    let left = until.since(now);
+    format!(
+        "paused: {}; resume it with {resume_with} at {} (in {}), or let it wait: --wait {}",
+        clean(why),
+        clock_time(until, now, &context.zone),
+        duration(left),
+        enough(left),
+    )
+}
+
+/// A `--wait` that is long enough, in words that can be remembered.
+fn enough(wait: Duration) -> String {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let seconds = wait.as_secs() + 1;
+    // The largest unit that is shorter.
+    let (unit, length) = units.into_iter().rev().find(|(_, length)| seconds > *length).unwrap_or(units[0]);
+    format!("{}{unit}", seconds.div_ceil(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_enough() {
+        for (millis, expected) in [
+            (0, "1s"),
+            (400, "1s"),
+            (4_999, "5s"),
+            (59_000, "60s"),
+            (60_000, "2m"),
+            (3_540_000, "60m"),
+            (3_600_000, "2h"),
+            (50_400_000, "15h"),
+            (86_400_000, "2d"),
+            (950_400_000, "12d"),
+        ] {
+            assert_eq!(enough(Duration::from_millis(millis)), expected, "{millis}");
+        }
     }
-    // The ledger knows them all; events could have been missed. A ledger that cannot be read now
-    // takes nothing from the report but their texts.
-    let rows = compose::reader(plan).and_then(|reader| Ok(reader.failures(report.run.0, SHOWN_FAILURES)?));
-    let failures: Vec<FailedRequest> =
-        rows.unwrap_or_default().iter().filter_map(FailedRequest::of_row).collect();
-    let hidden = failed.saturating_sub(failures.len() as u64);
-    (failures, hidden)
 }

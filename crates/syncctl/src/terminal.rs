@@ -7,6 +7,8 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use entities::Moment;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::context::Context;
@@ -178,6 +180,17 @@ pub(crate) fn rate(per_second: f64) -> String {
     }
 }
 
+/// A rate as a plan writes it, rounded down: `28/s`, `45/min`, `12/h`.
+pub(crate) fn rate_words(per_second: f64) -> String {
+    // The first unit in which rounding down takes no more than a tenth away.
+    let units = [(1.0, "s"), (60.0, "min"), (3_600.0, "h"), (86_400.0, "day")];
+    // What is a whole number but for the last bits of a fraction is one.
+    let number = |seconds: f64| (per_second * seconds + 1e-6).floor();
+    let (seconds, unit) =
+        units.into_iter().find(|(seconds, _)| number(*seconds) >= 10.0).unwrap_or((86_400.0, "day"));
+    format!("{}/{unit}", number(seconds).max(1.0))
+}
+
 /// A duration as people say it: `350ms`, `3.2s`, `4m 05s`, `2h 10m`, `3d 04h`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -187,6 +200,28 @@ pub(crate) fn duration(duration: Duration) -> String {
         60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{}d {:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// A moment on the clock of whoever reads it: `14:05` today, `2026-11-25 00:10` on another day. Rounded up
+/// to a minute: what is to happen then has not happened before.
+pub(crate) fn clock_time(moment: Moment, now: Moment, zone: &TimeZone) -> String {
+    let at = |moment: Moment| {
+        Timestamp::from_millisecond(moment.as_millis()).ok().map(|at| at.to_zoned(zone.clone()))
+    };
+    let up = Moment::from_millis(
+        moment.as_millis().saturating_add(59_999).div_euclid(60_000).saturating_mul(60_000),
+    );
+    let (Some(then), Some(today)) = (at(up), at(now)) else { return "never".to_owned() };
+    let form = if then.date() == today.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    then.strftime(form).to_string()
+}
+
+/// ` (until 14:05)` behind a wait of more than a minute; nothing behind a shorter one.
+pub(crate) fn until(how_long: Duration, now: Moment, zone: &TimeZone) -> String {
+    match how_long > Duration::from_secs(60) {
+        true => format!(" (until {})", clock_time(now + how_long, now, zone)),
+        false => String::new(),
     }
 }
 
@@ -256,11 +291,47 @@ mod tests {
         assert_eq!(rate(f64::NAN), "0");
         assert_eq!(bytes(812), "812 B");
         assert_eq!(bytes(64 * 1024 * 1024), "64.0 MiB");
+        for (per_second, expected) in [
+            (100.0, "100/s"),
+            (28.57, "28/s"),
+            (9.9, "594/min"),
+            (0.75, "45/min"),
+            (1.0 / 3.0, "20/min"),
+            (0.1, "360/h"),
+            (10.0 / 3_600.0, "10/h"),
+            (1.0 / 3_600.0, "24/day"),
+            (0.0, "1/day"),
+        ] {
+            assert_eq!(rate_words(per_second), expected);
+        }
         for (seconds, expected) in
             [(0.35, "350ms"), (3.21, "3.2s"), (245.0, "4m 05s"), (7800.0, "2h 10m"), (273_600.0, "3d 04h")]
         {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), expected);
         }
+    }
+
+    #[test]
+    fn clocks_are_those_of_the_reader() {
+        let moment = |text: &str| {
+            let at: Timestamp = text.parse().unwrap();
+            Moment::from_millis(at.as_millisecond())
+        };
+        let now = moment("2026-11-22T13:41:50Z");
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (until, utc, there) in [
+            ("2026-11-22T14:05:00Z", "14:05", "15:05"),
+            ("2026-11-22T14:04:01Z", "14:05", "15:05"),
+            ("2026-11-22T23:30:00Z", "23:30", "2026-11-23 00:30"),
+            ("2026-11-25T00:10:00Z", "2026-11-25 00:10", "2026-11-25 01:10"),
+        ] {
+            let until = moment(until);
+            assert_eq!(clock_time(until, now, &TimeZone::UTC), utc);
+            assert_eq!(clock_time(until, now, &berlin), there);
+        }
+        assert_eq!(clock_time(Moment(i64::MAX), now, &berlin).len(), 16);
+        let of = |seconds| until(Duration::from_secs(seconds), now, &TimeZone::UTC);
+        assert_eq!((of(59).as_str(), of(1390).as_str()), ("", " (until 14:05)"));
     }
 
     #[test]

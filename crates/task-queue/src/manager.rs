@@ -65,9 +65,14 @@ impl TaskManager {
 
     /// Opens the lane of a spec. Tasks that are open in the ledger now go before all others.
     pub fn open(&mut self, feed: Feed) -> LaneId {
-        let lane = self.queue.open_lane();
+        let lane = self.queue.open_lane(feed.weight);
         self.sources.insert(lane, Source::new(feed, self.next_task));
         lane
+    }
+
+    /// What a request of a lane costs, if not 1: the lane gets the fewer turns.
+    pub fn set_cost(&mut self, lane: LaneId, cost: u32) {
+        self.queue.set_cost(lane, cost);
     }
 
     /// Closes a lane: its tasks are forgotten here, not in the ledger.
@@ -149,7 +154,7 @@ impl TaskManager {
     }
 
     /// Makes the tasks of the slices that the end of `task` opens, and puts them at the front of its
-    /// lane. None for all but the first pages of slices.
+    /// lane (at its end, where they go in turn). None for all but the first pages of slices.
     pub fn next_slices(&mut self, lane: LaneId, task: &Task, now: Moment) -> Result<Vec<Task>, Failure> {
         let Some(source) = self.sources.get_mut(&lane) else { return Ok(Vec::new()) };
         let opened = source.opened_by(task)?;
@@ -179,7 +184,11 @@ impl TaskManager {
             }
         }
         source.ours.extend(tasks.iter().map(|task| task.id));
-        self.put_first(lane, &free, now);
+        if !source.feed.in_turn {
+            self.put_first(lane, &free, now);
+        } else if !source.sealed {
+            free.into_iter().for_each(|task| self.queue.push_back(lane, Queued::new(task, now)));
+        }
         Ok(tasks)
     }
 

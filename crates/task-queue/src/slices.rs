@@ -8,7 +8,7 @@ use entities::{Bindings, CursorValue, Failure, Slice};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::{Expansion, ExpansionError};
+use crate::{Expansion, ExpansionError, Lists};
 
 /// What of a spec is evaluated for each of its heads, compiled by the engine. Pure.
 pub trait Rules: Send + Sync + fmt::Debug {
@@ -19,8 +19,12 @@ pub trait Rules: Send + Sync + fmt::Debug {
     fn slices_heads(&self) -> bool;
 
     /// The slices below a head; `landed` is the value landed so far for a combination.
-    fn slices(&self, head: &Bindings, landed: &dyn Fn(&Bindings) -> Option<Value>)
-    -> Result<Slices, Failure>;
+    fn slices(
+        &self,
+        head: &Bindings,
+        lists: &Lists,
+        landed: &dyn Fn(&Bindings) -> Option<Value>,
+    ) -> Result<Slices, Failure>;
 
     /// The head that a slice is below: its bindings without the names of slices.
     fn head(&self, slice: &Bindings) -> Bindings;
@@ -34,6 +38,8 @@ pub trait Rules: Send + Sync + fmt::Debug {
 pub struct Slices {
     order: Arc<[String]>,
     parts: Vec<Numbered>,
+    /// Where the parts take turns; empty where they are numbered one behind the other.
+    rounds: Vec<Rounds>,
     count: u64,
 }
 
@@ -57,6 +63,16 @@ struct Numbered {
     part: Part,
 }
 
+/// Rounds in which the same parts have a slice each: the first so many of them.
+#[derive(Clone, Copy, Debug)]
+struct Rounds {
+    /// The number of the first slice.
+    first: u64,
+    /// The number of the first round: each part's slice in it.
+    round: u64,
+    parts: u64,
+}
+
 /// One slice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SliceNames {
@@ -78,12 +94,30 @@ impl Slices {
             count = count.checked_add(part.expansion.count()).ok_or(ExpansionError)?;
             numbered.push(Numbered { first, part });
         }
-        Ok(Slices { order, parts: numbered, count })
+        Ok(Slices { order, parts: numbered, rounds: Vec::new(), count })
+    }
+
+    /// Numbers the first of all parts, then the second of all, and so on: for parts whose newest come first.
+    pub fn taking_turns(order: Arc<[String]>, mut parts: Vec<Part>) -> Result<Slices, ExpansionError> {
+        // Those that have the most come first, so that in each round it is the first so many that have a slice.
+        parts.sort_by_key(|part| std::cmp::Reverse(part.expansion.count()));
+        let mut slices = Slices::new(order, parts)?;
+        let (mut first, mut round) = (0, 0);
+        for (at, numbered) in slices.parts.iter().enumerate().rev() {
+            let count = numbered.part.expansion.count();
+            if count > round {
+                let parts = at as u64 + 1;
+                slices.rounds.push(Rounds { first, round, parts });
+                first += parts * (count - round);
+                round = count;
+            }
+        }
+        Ok(slices)
     }
 
     /// None at all.
     pub(crate) fn none() -> Slices {
-        Slices { order: Arc::from([]), parts: Vec::new(), count: 0 }
+        Slices { order: Arc::from([]), parts: Vec::new(), rounds: Vec::new(), count: 0 }
     }
 
     /// How many parts they are kept in.
@@ -101,21 +135,33 @@ impl Slices {
         if index >= self.count {
             return None;
         }
-        // The last part that begins at or before it; parts without slices share their beginning with
-        // the one behind.
-        let at = self.parts.partition_point(|numbered| numbered.first <= index).checked_sub(1)?;
-        let Numbered { first, part } = self.parts.get(at)?;
-        let own = part.expansion.bindings(index - first);
+        let (part, index) = self.place(index)?;
+        let own = part.expansion.bindings(index);
         let names = self.order.iter().filter_map(|name| {
             let value = own.0.get(name).or_else(|| part.names.0.get(name))?;
             Some((name.clone(), value.clone()))
         });
         let bindings = Bindings(Arc::new(names.collect::<Map<_, _>>()));
-        let edges = part.expansion.edges(index - first).filter(|_| part.from_cursor);
+        let edges = part.expansion.edges(index).filter(|_| part.from_cursor);
         // What lookback asks for again has landed: it moves the cursor nowhere.
         let edge = |at: Timestamp| Value::String(part.landed.map_or(at, |landed| at.max(landed)).to_string());
         let (start, end) = edges.map(|(start, end)| (edge(start), edge(end))).unzip();
         Some(SliceNames { bindings, start, end })
+    }
+
+    /// The part that a slice is of, and its number there.
+    fn place(&self, index: u64) -> Option<(&Part, u64)> {
+        if self.rounds.is_empty() {
+            // The last part that begins at or before it; parts without slices share their beginning with
+            // the one behind.
+            let at = self.parts.partition_point(|numbered| numbered.first <= index).checked_sub(1)?;
+            let Numbered { first, part } = self.parts.get(at)?;
+            return Some((part, index - first));
+        }
+        let at = self.rounds.partition_point(|rounds| rounds.first <= index).checked_sub(1)?;
+        let Rounds { first, round, parts } = self.rounds.get(at)?;
+        let part = usize::try_from((index - first) % parts).ok()?;
+        Some((&self.parts.get(part)?.part, round + (index - first) / parts))
     }
 }
 
@@ -200,6 +246,40 @@ mod tests {
         assert_eq!(got[0].end, got[1].start, "they meet exactly");
         assert_eq!(got[0].bindings.0.keys().collect::<Vec<_>>(), ["day", "symbol"]);
         assert_eq!(slices.get(3), None);
+    }
+
+    #[test]
+    fn parts_that_take_turns_have_each_slice_once_round_by_round() {
+        let shown = |slice: &SliceNames| {
+            let names = &slice.bindings.0;
+            let day = names["day"]["start"].as_str().unwrap();
+            format!("{}{}", names["symbol"].as_str().unwrap(), &day[8..10])
+        };
+        let all = |slices: &Slices| -> Vec<String> {
+            (0..slices.count() + 3).filter_map(|index| slices.get(index)).map(|slice| shown(&slice)).collect()
+        };
+        for (ends, expected) in [
+            (vec![1, 3, 1, 4, 3], "D01 B01 E01 D02 B02 E02 D03"),
+            (vec![2], "A01"),
+            (vec![2, 2, 2], "A01 B01 C01"),
+            (vec![1, 1], ""),
+            (vec![], ""),
+            (vec![5, 2], "A01 B01 A02 A03 A04"),
+        ] {
+            let order: Arc<[String]> = ["symbol".to_owned(), "day".to_owned()].into();
+            let parts: Vec<Part> = ["A", "B", "C", "D", "E"]
+                .iter()
+                .zip(&ends)
+                .map(|(symbol, end)| part(symbol, "2024-01-01", &format!("2024-01-0{end}"), None))
+                .collect();
+            let given = Slices::new(Arc::clone(&order), parts.clone()).unwrap();
+            let turns = Slices::taking_turns(order, parts).unwrap();
+            assert_eq!(all(&turns).join(" "), expected, "{ends:?}");
+            let (mut given, mut turns) = (all(&given), all(&turns));
+            given.sort();
+            turns.sort();
+            assert_eq!(turns, given, "{ends:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 /// The windows `from + k × every` up to `to`, cut in a time zone.
 ///
-/// Window `k` ends where window `k + 1` starts; the last is cut off at `to`. Calendar steps count
+/// Window `k` ends where window `k + 1` starts (the other way round when the latest comes first); the last
+/// is cut off at `to`. Calendar steps count
 /// from `from` itself on the zone's calendar, so that a day may have 23 or 25 hours, and a month that
 /// lacks its day shortens one window and moves no other. (A day that a zone left out altogether, as
 /// Samoa did with 2011-12-30, is a window without length.)
@@ -23,6 +24,7 @@ pub struct Windows {
     floor: Timestamp,
     granularity: SignedDuration,
     count: u64,
+    latest_first: bool,
 }
 
 /// What windows are cut from.
@@ -67,6 +69,7 @@ impl Windows {
             floor: cut.floor,
             granularity: SignedDuration::try_from(cut.granularity).ok()?,
             count: 0,
+            latest_first: false,
         };
         if is_nothing {
             return None;
@@ -94,6 +97,13 @@ impl Windows {
         Some(windows)
     }
 
+    /// The same windows, numbered from the latest on.
+    #[must_use]
+    pub fn latest_first(mut self) -> Windows {
+        self.latest_first = true;
+        self
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.count
@@ -101,6 +111,8 @@ impl Windows {
 
     /// Where a window starts, without overlap, and where it ends.
     pub fn edges(&self, index: u64) -> (Timestamp, Timestamp) {
+        let index =
+            if self.latest_first { self.count.saturating_sub(index.saturating_add(1)) } else { index };
         let start = self.start(index).unwrap_or(self.to).min(self.to);
         let end = self.start(index.saturating_add(1)).unwrap_or(self.to).min(self.to);
         (start, end)
@@ -219,6 +231,33 @@ mod tests {
             &["2024-01-01Z", "2024-01-01T12:00:00Z"],
             &["2024-01-01T12:00:00Z", "2024-01-02Z"],
         );
+    }
+
+    proptest! {
+        #[test]
+        fn the_latest_first_are_the_same_windows_the_other_way_round(
+            days in 0..400_i64, every in 1..40_u32, kind in 0..3_u8, overlap in 0..100_000_u64, berlin: bool,
+        ) {
+            let every = match kind {
+                0 => Step::Days(every),
+                1 => Step::Months(every),
+                _ => Step::Fixed(Duration::from_secs(u64::from(every) * 3_600)),
+            };
+            let zone = zone(if berlin { "Europe/Berlin" } else { "UTC" });
+            let from = at("2024-01-31", &zone);
+            let to = from + SignedDuration::from_hours(24 * days);
+            let overlap = Duration::from_secs(overlap);
+            let windows = Windows::new(Cut { overlap, ..Cut::new(from, to, every, zone) }).unwrap();
+            let latest = windows.clone().latest_first();
+            let all = |windows: &Windows| -> Vec<_> {
+                (0..windows.count()).map(|index| (windows.edges(index), windows.value(index))).collect()
+            };
+            let mut reversed = all(&latest);
+            prop_assert!(reversed.windows(2).all(|pair| pair[0].0.0 == pair[1].0.1), "they do not meet");
+            prop_assert!(reversed.first().is_none_or(|first| first.0.1 == to));
+            reversed.reverse();
+            prop_assert_eq!(reversed, all(&windows));
+        }
     }
 
     #[test]

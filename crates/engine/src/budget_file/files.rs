@@ -1,32 +1,51 @@
 //! The files beside the budgets' database: who may read them, and which processes live, told by the
-//! locks they hold.
+//! locks they hold; and until when those lived that do not, told by the times of their lock files.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
-/// Whether the process that has this name in `leases` holds its lock. In doubt it does: what lives
+use entities::Moment;
+
+/// How often a living process shows that it lives …
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(60);
+/// … and how long after its last sign it can have lived, and what it sent can have been counted.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// Whether the process that has this name in the tables holds its lock. In doubt it does: what lives
 /// is not touched.
 pub(super) fn lives(path: &Path, process: &str) -> bool {
-    // The name becomes part of a path, and the database may have been edited.
-    if !process.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+    if !is_name(process) {
         return false;
     }
-    let lock = lock_path(path, process);
-    match OpenOptions::new().write(true).open(&lock) {
+    match OpenOptions::new().write(true).open(lock_path(path, process)) {
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-        Ok(file) => match file.try_lock() {
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => true,
-            Ok(()) => {
-                let _ = std::fs::remove_file(&lock);
-                false
-            }
-        },
+        Ok(file) => file.try_lock().is_err(),
     }
 }
 
-/// Removes the lock files of the dead. Safe while the key is locked: nobody is between making
-/// its file and locking it.
-pub(super) fn sweep(path: &Path) {
+/// When a process that does not live any more can have sent its last request, at the latest.
+pub(super) fn died(path: &Path, process: &str, now: Moment) -> Moment {
+    let sign = || {
+        let file = is_name(process).then(|| std::fs::metadata(lock_path(path, process)).ok()).flatten()?;
+        // One that is empty was never touched again, whatever its process did.
+        let file = (file.len() > 0).then_some(file)?;
+        file.modified().ok()?.duration_since(UNIX_EPOCH).ok()
+    };
+    sign().map_or(now, |sign| now.min(Moment(0) + sign + SILENCE))
+}
+
+/// Leaves a sign of life that outlasts the system's end.
+pub(super) fn beat(own: &File, now: Moment) -> std::io::Result<()> {
+    own.set_len(1)?;
+    own.set_modified(UNIX_EPOCH + now.since(Moment(0)))?;
+    own.sync_all()
+}
+
+/// Removes the lock files of the dead, but of those who left leases: they tell when these died. Safe
+/// while the key is locked: nobody is between making its file and locking it.
+pub(super) fn sweep(path: &Path, left_leases: &BTreeSet<String>) {
     let Some((directory, name)) = path.parent().zip(path.file_name().and_then(|name| name.to_str())) else {
         return;
     };
@@ -34,10 +53,19 @@ pub(super) fn sweep(path: &Path) {
         let file = entry.file_name();
         let process =
             file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".lock"));
-        if let Some(process) = process {
-            lives(path, process);
+        if let Some(process) = process
+            && !left_leases.contains(process)
+            && !lives(path, process)
+        {
+            // Whoever opens the file next tries again.
+            let _ = std::fs::remove_file(lock_path(path, process));
         }
     }
+}
+
+/// A name becomes part of a path, and the database may have been edited.
+fn is_name(process: &str) -> bool {
+    process.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 pub(super) fn create_directory(path: &Path) -> std::io::Result<()> {

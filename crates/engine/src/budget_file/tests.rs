@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod sharing;
+
 fn limit(count: u32, seconds: u64) -> Limit {
     Limit::plain(count, Duration::from_secs(seconds), format!("{count}/{seconds}s"))
 }
@@ -25,6 +27,10 @@ impl Home {
         BudgetFile::open(&self.path()).unwrap()
     }
 
+    fn glance(&self) -> Glance {
+        Glance::open(&self.path()).unwrap()
+    }
+
     fn locks(&self) -> usize {
         let entries = std::fs::read_dir(self.path().parent().unwrap()).unwrap();
         entries
@@ -42,7 +48,7 @@ fn free_tokens_are_leased_until_there_are_none() {
     assert_eq!(lease(&mut file, 4), Lease { tokens: 4, held: vec![], retry_at: None });
     assert_eq!(lease(&mut file, 4).tokens, 4);
     assert_eq!(lease(&mut file, 4).tokens, 2);
-    assert_eq!(lease(&mut file, 4), Lease { tokens: 0, held: vec![], retry_at: Some(at(30)) });
+    assert_eq!(lease(&mut file, 4), Lease { tokens: 0, held: vec![], retry_at: Some(at(1)) });
     // Another key is another limit.
     assert_eq!(file.lease("other", &limit, 4, at(0)).unwrap().tokens, 4);
 }
@@ -108,20 +114,69 @@ fn what_a_crash_had_leased_is_held_for_a_window() {
     );
 }
 
+/// A kill: its lock file stays, unlocked.
+fn kill(file: BudgetFile) -> PathBuf {
+    let (left, kept) = (lock_path(&file.path, &file.process), file.path.with_extension("kept"));
+    std::fs::rename(&left, &kept).unwrap();
+    drop(file);
+    std::fs::rename(&kept, &left).unwrap();
+    left
+}
+
 #[test]
 fn a_lock_file_left_by_a_kill_is_noticed_and_removed() {
     let home = Home::new();
     let limit = limit(10, 60);
     let mut killed = home.open();
     killed.lease("k", &limit, 10, at(0)).unwrap();
-    let left = lock_path(&home.path(), &killed.process);
-    drop(killed);
-    std::fs::write(&left, "").unwrap();
+    let (left, idle) = (kill(killed), kill(home.open()));
 
     let mut file = home.open();
-    assert!(!left.exists(), "swept");
-    assert_eq!(home.locks(), 1);
+    assert!(!idle.exists(), "swept");
+    assert!(left.exists(), "it says when its process died");
     assert_eq!(file.lease("k", &limit, 10, at(5)).unwrap().held, vec![(at(65), 10)]);
+    drop(home.open());
+    assert!(!left.exists());
+    assert_eq!(home.locks(), 1);
+}
+
+#[test]
+fn who_died_long_ago_has_nothing_any_more() {
+    let home = Home::new();
+    let hourly = limit(100, 3_600);
+    let mut killed = home.open();
+    killed.lease("k", &hourly, 40, at(0)).unwrap();
+    // It lived on: a sign a minute, and no more.
+    for second in 0..1_000 {
+        killed.beat(at(second)).unwrap();
+    }
+    let left = kill(killed);
+
+    let check = |now: Moment, held: Vec<(Moment, u32)>| {
+        let seen = home.glance().window("k", &hourly, now).unwrap();
+        let sum = held.iter().map(|(_, tokens)| tokens).sum::<u32>();
+        assert_eq!((seen.held, seen.next), (sum, held.first().map(|(until, _)| *until)));
+        let copy = Home::new();
+        std::fs::create_dir_all(copy.path().parent().unwrap()).unwrap();
+        for file in std::fs::read_dir(home.path().parent().unwrap()).unwrap() {
+            let (from, to) = (file.as_ref().unwrap().path(), file.unwrap().file_name());
+            let to = copy.path().with_file_name(to);
+            let times = std::fs::metadata(&from).unwrap().modified().unwrap();
+            std::fs::copy(&from, &to).unwrap();
+            File::options().write(true).open(&to).unwrap().set_modified(times).unwrap();
+        }
+        assert_eq!(copy.open().lease("k", &hourly, 100, now).unwrap().held, held);
+    };
+    // Its last sign was at 960; two minutes later it cannot have sent anything more.
+    check(at(1_000), vec![(at(4_600), 40)]);
+    check(at(3_000), vec![(at(1_080 + 3_600), 40)]);
+    check(at(4_679), vec![(at(4_680), 40)]);
+    check(at(4_680), vec![]);
+    // A clock that was set back: as if it had died now.
+    check(at(100), vec![(at(3_700), 40)]);
+    // An older syncctl gives no signs.
+    File::options().write(true).open(&left).unwrap().set_len(0).unwrap();
+    check(at(4_680), vec![(at(4_680 + 3_600), 40)]);
 }
 
 #[test]
@@ -154,32 +209,37 @@ fn a_clock_set_back_holds_nothing_longer_than_a_window() {
     assert_eq!(file.lease("k", &limit, 10, at(0)).unwrap().held, vec![(at(60), 6)]);
 }
 
+/// Until when a budget is closed, as a run that begins learns it.
+fn closed_until(file: &mut BudgetFile, budget: &str, now: Moment) -> Option<Moment> {
+    file.join(budget, &[], now).unwrap().closed_until
+}
+
 #[test]
 fn a_closed_budget_stays_closed_beyond_the_process() {
     let home = Home::new();
     let mut file = home.open();
-    assert_eq!(file.closed_until("k", at(0)).unwrap(), None);
+    assert_eq!(closed_until(&mut file, "k", at(0)), None);
     file.close("k", at(60), at(0)).unwrap();
     // Never shortened, and prolonged by what is later.
     file.close("k", at(30), at(1)).unwrap();
-    assert_eq!(file.closed_until("k", at(1)).unwrap(), Some(at(60)));
+    assert_eq!(closed_until(&mut file, "k", at(1)), Some(at(60)));
     file.close("k", at(90), at(2)).unwrap();
     file.close("other", at(10), at(2)).unwrap();
     drop(file);
 
     let mut file = home.open();
-    assert_eq!(file.closed_until("k", at(3)).unwrap(), Some(at(90)));
-    assert_eq!(file.closed_until("other", at(3)).unwrap(), Some(at(10)));
+    assert_eq!(closed_until(&mut file, "k", at(3)), Some(at(90)));
+    assert_eq!(closed_until(&mut file, "other", at(3)), Some(at(10)));
     // However far ahead: what a server says is what holds.
     let years = 20 * 365 * 86_400;
     file.close("far", at(years), at(3)).unwrap();
-    assert_eq!(file.closed_until("far", at(years - 1)).unwrap(), Some(at(years)));
-    // What is past is dropped: when it is asked for, and when something else is written.
+    assert_eq!(closed_until(&mut file, "far", at(years - 1)), Some(at(years)));
+    // What is past is dropped when something else is written.
     let rows = |file: &BudgetFile| -> i64 {
         file.database.query_row("SELECT count(*) FROM closed", [], |row| row.get(0)).unwrap()
     };
-    assert_eq!(file.closed_until("k", at(90)).unwrap(), None);
-    assert_eq!(rows(&file), 2);
+    assert_eq!(closed_until(&mut file, "k", at(90)), None);
+    assert_eq!(rows(&file), 3);
     file.close("k", at(120), at(91)).unwrap();
     assert_eq!(rows(&file), 2, "the other one is gone");
 }
@@ -189,10 +249,12 @@ fn a_clock_set_back_closes_nothing_for_longer_than_was_asked() {
     let home = Home::new();
     let mut file = home.open();
     file.close("k", at(100_060), at(100_000)).unwrap();
-    assert_eq!(file.closed_until("k", at(0)).unwrap(), Some(at(60)));
+    assert_eq!(home.glance().closed_until("k", at(0)).unwrap(), Some(at(60)));
+    assert_eq!(closed_until(&mut file, "k", at(0)), Some(at(60)));
     // It goes on from there, and does not begin anew each time.
-    assert_eq!(file.closed_until("k", at(50)).unwrap(), Some(at(60)));
-    assert_eq!(file.closed_until("k", at(60)).unwrap(), None);
+    assert_eq!(home.glance().closed_until("k", at(50)).unwrap(), Some(at(60)));
+    assert_eq!(closed_until(&mut file, "k", at(50)), Some(at(60)));
+    assert_eq!(closed_until(&mut file, "k", at(60)), None);
 }
 
 #[test]
@@ -202,7 +264,7 @@ fn budgets_of_before_closures_were_kept_still_open() {
     Connection::open(home.path()).unwrap().execute_batch("DROP TABLE closed").unwrap();
     let mut file = home.open();
     file.close("k", at(60), at(0)).unwrap();
-    assert_eq!(file.closed_until("k", at(0)).unwrap(), Some(at(60)));
+    assert_eq!(closed_until(&mut file, "k", at(0)), Some(at(60)));
 }
 
 #[test]

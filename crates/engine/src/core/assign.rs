@@ -13,6 +13,7 @@ impl Core {
     pub(super) fn assign(&mut self, mut idle: usize, now: Moment) {
         self.budgets.lease(&mut self.actions, now);
         self.wake = None;
+        self.budgets.begin_round();
         while idle > 0 && self.assign_one(now) {
             idle -= 1;
         }
@@ -41,7 +42,10 @@ impl Core {
                 return false;
             }
             let Some(state) = run.spec_state(spec) else { return false };
-            match budgets.check(state.budget, now) {
+            if state.in_flight > 0 && state.gate.is_unknown() {
+                return false;
+            }
+            match budgets.check(state.gate.tolls(), now) {
                 Verdict::Now => true,
                 Verdict::At(at) => {
                     next = Some(next.map_or(at, |next: Moment| next.min(at)));
@@ -68,8 +72,9 @@ impl Core {
                 self.manager.seal(lane);
             }
         }
-        self.budgets.take(state.budget, now);
-        let flight = Flight { lane, spec, endpoint, budget: state.budget, waited_ms: queued.waited_ms };
+        let tolls = state.gate.next_tolls(&mut self.budgets, now);
+        self.budgets.take(&tolls, now);
+        let flight = Flight { lane, spec, endpoint, tolls, taken: now, waited_ms: queued.waited_ms };
         run.flights.insert(queued.task.id, flight);
         let job = Job {
             context: Arc::clone(&run.context),
@@ -96,12 +101,13 @@ impl Core {
                 return None;
             }
             let due = manager.next_due(Some(state.lane));
-            let gate = match (manager.has_ready(state.lane), budgets.why(state.budget, now).0) {
-                (true, Verdict::At(at)) => Some(at),
-                (true, _) => return None,
-                (false, Verdict::At(at)) => due.map(|due| due.max(at)),
-                (false, _) => due,
-            };
+            let gate =
+                match (manager.has_ready(state.lane), budgets.obstacle(state.gate.tolls(), now).verdict) {
+                    (true, Verdict::At(at)) => Some(at),
+                    (true, _) => return None,
+                    (false, Verdict::At(at)) => due.map(|due| due.max(at)),
+                    (false, _) => due,
+                };
             earliest = match (earliest, gate) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

@@ -1,234 +1,290 @@
-//! The budgets of all plans: one per origin and credential, whoever uses it.
+//! The accounts: every budget that plans of this process draw on, and what the reports say about each.
+//!
+//! Not here: which budgets a spec needs (`gate.rs`), and what other processes do to them (`sharing.rs`).
+
+mod refusals;
+mod sharing;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use entities::{BackOff, Limit, Moment};
+use entities::{Limit, Moment, ServerQuota};
 use rate_limit::{Budget, TokenWindow, Verdict, Why};
 
-use super::{Action, LeaseGranted};
+use super::gate::Toll;
+use super::run::Draw;
 
-/// Which budget: an origin and a keyed hash of the credential.
+pub(crate) use refusals::{MOST_REFUSALS, Refused};
+pub(crate) use sharing::{GiveBack, Watched, WatchedWindow};
+
+/// Which budget: what its limits count together, as text. Secrets are in it as keyed hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BudgetKey(pub(crate) String);
 
-/// After this many refusals in a row the request that was refused fails.
-pub(crate) const MOST_REFUSALS: u32 = 10;
+impl BudgetKey {
+    /// Which window of the budget: what its tokens are kept under in the budgets' file.
+    pub(crate) fn window(&self, limit: &Limit) -> String {
+        let mut key = format!("{} {}/{}ms", self.0, limit.count, limit.window.as_millis());
+        if let Some(resets) = &limit.resets {
+            key.push_str(" resets=");
+            key.push_str(&resets.text);
+        }
+        key
+    }
+}
 
-/// A closure that is over sooner is not worth a write; nor is one that reaches no further than this
-/// beyond what is kept already (many requests in flight are refused at once).
-const WORTH_KEEPING: Duration = Duration::from_secs(1);
+/// A dear request that is next in turn keeps others from its tokens if it can have them within this …
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All budgets.
 #[derive(Default)]
 pub(crate) struct Budgets {
     by_key: HashMap<BudgetKey, usize>,
     all: Vec<Account>,
+    /// The round of assignments.
+    round: u64,
 }
 
 /// One budget and what the report says about it.
-pub(crate) struct Account {
+struct Account {
     key: BudgetKey,
     budget: Budget,
-    /// Refusals since the last good answer, counted once per episode.
-    refusals_in_a_row: u32,
-    /// Requests sent before this moment belong to the last refusal's episode.
-    episode: Moment,
-    /// Answers that said we were over a limit.
-    pub(crate) refused: u64,
-    /// How long requests waited, by window, and since when they do now.
-    waited: Vec<Duration>,
-    waiting: Option<(usize, Moment)>,
-    blocked: Option<usize>,
+    windows: Vec<WindowAccount>,
+    refusals: refusals::Refusals,
     /// Until when the budgets' file knows it to be closed.
     kept_closed: Option<Moment>,
+    /// A dear request that is next in turn wants its tokens: in which round, and what it waits for.
+    reserved: Option<(u64, Verdict)>,
+}
+
+/// What is known about one window beside its tokens.
+#[derive(Default)]
+struct WindowAccount {
+    /// Its name in the budgets' file.
+    key: String,
+    /// Requests waited for it in this round.
+    blocked: bool,
+    /// Since when they do.
+    waiting: Option<Moment>,
+    waits: u64,
+    waited: Duration,
+    /// Tokens leased by other processes.
+    elsewhere: u32,
+    /// The last lease that was asked for was denied.
+    denied: bool,
+    /// Another process has the limit, no plan of ours.
+    foreign: bool,
+}
+
+/// What stands in a request's way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Obstacle {
+    pub(crate) verdict: Verdict,
+    /// In which budget.
+    pub(crate) budget: usize,
+    pub(crate) why: Why,
+}
+
+/// How often and for how long requests have waited for a window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waits {
+    pub(crate) waits: u64,
+    pub(crate) waited: Duration,
 }
 
 impl Budgets {
-    /// Finds or makes the budget of a key and adds limits to it; where plans disagree the tightest
-    /// holds, because all do. `closed_until` is what the budgets' file knows.
-    pub(crate) fn enlist(
-        &mut self,
-        key: &BudgetKey,
-        limits: &[Limit],
-        closed_until: Option<Moment>,
-    ) -> usize {
-        let index = *self.by_key.entry(key.clone()).or_insert_with(|| {
+    /// Finds or makes the budget of a draw and adds its limits to it; where plans disagree the tightest
+    /// holds, because all do. Gives the budget, and the window of each limit.
+    pub(crate) fn enlist(&mut self, draw: &Draw) -> (usize, Vec<usize>) {
+        let index = *self.by_key.entry(draw.budget.clone()).or_insert_with(|| {
             self.all.push(Account {
-                key: key.clone(),
+                key: draw.budget.clone(),
                 budget: Budget::default(),
-                refusals_in_a_row: 0,
-                episode: Moment(i64::MIN),
-                refused: 0,
-                waited: Vec::new(),
-                waiting: None,
-                blocked: None,
+                windows: Vec::new(),
+                refusals: refusals::Refusals::default(),
                 kept_closed: None,
+                reserved: None,
             });
             self.all.len() - 1
         });
         let account = &mut self.all[index];
-        for limit in limits {
-            account.budget.add(TokenWindow::new(limit.clone()));
+        let mut windows = Vec::with_capacity(draw.limits.len());
+        for drawn in &draw.limits {
+            let window = account.add(&drawn.limit, false);
+            if let Some(learned) = drawn.learned {
+                account.budget.windows_mut()[window].learn(learned);
+            }
+            windows.push(window);
         }
-        account.waited.resize(account.budget.windows().len(), Duration::ZERO);
-        if let Some(until) = closed_until {
+        if let Some(until) = draw.closed_until {
             account.budget.close_until(until);
             account.kept_closed = account.kept_closed.max(Some(until));
         }
-        index
+        (index, windows)
     }
 
-    /// Whether a request may go now; a refusal is remembered as a reason to wait until
-    /// [`settle`](Self::settle).
-    pub(crate) fn check(&mut self, index: usize, now: Moment) -> Verdict {
-        let account = &mut self.all[index];
-        let (verdict, why) = account.budget.check(now);
+    /// What stands in the way of a request: a lease that is needed first (it can be had at once), then
+    /// unanswered requests, then the latest moment that any budget names. Charges nothing.
+    pub(crate) fn obstacle(&mut self, tolls: &[Toll], now: Moment) -> Obstacle {
+        let mut worst = Obstacle { verdict: Verdict::Now, budget: 0, why: Why::Open };
+        for toll in tolls {
+            let (verdict, why) = self.all[toll.budget].budget.check(&toll.tokens, now);
+            let obstacle = Obstacle { verdict, budget: toll.budget, why };
+            match (verdict, worst.verdict) {
+                (Verdict::Now, _) | (Verdict::At(_), Verdict::WhenAnswered) => {}
+                (Verdict::NeedsLease, _) => return obstacle,
+                (Verdict::At(at), Verdict::At(later)) if at <= later => {}
+                _ => worst = obstacle,
+            }
+        }
+        worst
+    }
+
+    /// A round of assignments begins.
+    pub(crate) fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    /// Whether a request may go now, for assignment. Ask in the order of turns: a request that needs several
+    /// tokens and has to wait for them keeps those behind it from taking them one by one. What stands in
+    /// the way is remembered as a reason to wait until [`settle`](Self::settle).
+    pub(crate) fn check(&mut self, tolls: &[Toll], now: Moment) -> Verdict {
+        let reserved = |toll: &Toll| self.all[toll.budget].reserved.filter(|(round, _)| *round == self.round);
+        if let Some((_, verdict)) = tolls.iter().find_map(reserved) {
+            return verdict;
+        }
+        let Obstacle { verdict, budget, why } = self.obstacle(tolls, now);
         if let Why::Limit(window) | Why::Lease(window) = why {
-            account.blocked = Some(window);
+            let account = &mut self.all[budget];
+            account.windows[window].blocked = true;
+            let cost = tolls.iter().find(|toll| toll.budget == budget).map_or(1, |toll| toll.of(window));
+            let window = &mut account.budget.windows_mut()[window];
+            let cost = cost.min(window.limit().usable());
+            let soon = match verdict {
+                Verdict::At(at) => {
+                    at.since(now) <= patience(window.limit(), cost) && cost <= window.capacity()
+                }
+                Verdict::WhenAnswered => cost <= window.capacity(),
+                Verdict::NeedsLease => true,
+                Verdict::Now => false,
+            };
+            if cost > 1 && soon && window.left(now) < cost {
+                account.reserved = Some((self.round, verdict));
+            }
         }
         verdict
     }
 
-    /// What stands in a request's way: for people.
-    pub(crate) fn why(&mut self, index: usize, now: Moment) -> (Verdict, Why) {
-        self.all[index].budget.check(now)
-    }
-
     /// A request goes.
-    pub(crate) fn take(&mut self, index: usize, now: Moment) {
-        self.all[index].budget.take(now);
-    }
-
-    /// A request was answered or given up.
-    pub(crate) fn answered(&mut self, index: usize, at: Moment) {
-        self.all[index].budget.answered(at);
-    }
-
-    /// A good answer: the server is content with us.
-    pub(crate) fn contented(&mut self, index: usize) {
-        self.all[index].refusals_in_a_row = 0;
-    }
-
-    /// The server refused a request that was sent at `sent`. Closes the budget for as long as it
-    /// asked, or for the next step of `backoff`. Gives the wait, whether it opens a new episode
-    /// (many requests in flight are refused at once), and how many there were in a row.
-    pub(crate) fn refuse(
-        &mut self,
-        index: usize,
-        how_long: Option<Duration>,
-        backoff: BackOff,
-        over_limit: bool,
-        sent: Moment,
-        now: Moment,
-    ) -> Refusal {
-        let account = &mut self.all[index];
-        account.refused += u64::from(over_limit);
-        let new = sent >= account.episode;
-        if new {
-            account.refusals_in_a_row += 1;
-            if over_limit {
-                account.budget.refused(now);
-            }
+    pub(crate) fn take(&mut self, tolls: &[Toll], now: Moment) {
+        for toll in tolls {
+            self.all[toll.budget].budget.take(&toll.tokens, now);
         }
-        let how_long = how_long.unwrap_or_else(|| backoff.step(account.refusals_in_a_row.max(1), 0.0));
-        let until = now + how_long;
-        account.budget.close_until(until);
-        account.episode = account.episode.max(until);
-        Refusal { how_long, new, in_a_row: account.refusals_in_a_row }
     }
 
-    /// The server named a time before which nobody should ask again, with a failure that is none of
-    /// a limit.
-    pub(crate) fn close(&mut self, index: usize, until: Moment) {
-        self.all[index].budget.close_until(until);
+    /// A request that was sent at `sent` was answered or given up at `at`, and did cost `actual`.
+    pub(crate) fn answered(&mut self, taken: &[Toll], actual: &[Toll], sent: Moment, at: Moment) {
+        for (taken, actual) in taken.iter().zip(actual) {
+            self.all[taken.budget].budget.answered(&taken.tokens, &actual.tokens, sent, at);
+        }
     }
 
-    /// Has closures remembered that outlast a restart: once for each, not for its echoes.
-    pub(crate) fn keep_closures(&mut self, actions: &mut Vec<Action>, now: Moment) {
-        for account in &mut self.all {
-            let Some(until) = account.budget.closed_until(now) else { continue };
-            let kept = account.kept_closed.unwrap_or(now).max(now);
-            if until.since(kept) > WORTH_KEEPING {
-                account.kept_closed = Some(until);
-                actions.push(Action::Close { key: account.key.0.clone(), until });
+    /// An answer told what is left of the server's quotas. Each goes to the budgets that have a limit like
+    /// it; one that no limit is like goes to the first.
+    pub(crate) fn heard(&mut self, tolls: &[Toll], quotas: &[ServerQuota], sent: Moment, now: Moment) {
+        if let [toll] = tolls {
+            return self.all[toll.budget].budget.heard(quotas, sent, now);
+        }
+        for quota in quotas {
+            let mut named = false;
+            for toll in tolls {
+                let budget = &mut self.all[toll.budget].budget;
+                if budget.windows().iter().any(|window| is_like(quota, window.limit())) {
+                    named = true;
+                    budget.heard(std::slice::from_ref(quota), sent, now);
+                }
+            }
+            if let Some(toll) = tolls.first().filter(|_| !named) {
+                self.all[toll.budget].budget.heard(std::slice::from_ref(quota), sent, now);
             }
         }
     }
 
-    /// Asks for leases wherever tokens run low.
-    pub(crate) fn lease(&mut self, actions: &mut Vec<Action>, now: Moment) {
-        for (budget, account) in self.all.iter_mut().enumerate() {
-            if let Some((window, want)) = account.budget.next_lease(now) {
-                let limit = account.budget.windows()[window].limit().clone();
-                let key = window_key(&account.key, &limit);
-                actions.push(Action::Lease { budget, window, key, limit, want });
-            }
+    /// Nobody who draws on these budgets sends before `until`.
+    pub(crate) fn close(&mut self, tolls: &[Toll], until: Moment) {
+        for toll in tolls {
+            self.all[toll.budget].budget.close_until(until);
         }
-    }
-
-    /// The budgets' file has answered.
-    pub(crate) fn leased(&mut self, budget: usize, window: usize, granted: LeaseGranted) {
-        let window = &mut self.all[budget].budget.windows_mut()[window];
-        if granted.tokens > 0 {
-            window.lease(granted.tokens);
-            window.restore(&granted.held);
-        } else if let Some(at) = granted.retry_at {
-            window.lease_denied(at);
-        }
-    }
-
-    /// What to give back to the budgets' file at the end: by window, what is still held.
-    pub(crate) fn give_back(&self, now: Moment) -> Vec<(String, Vec<(Moment, u32)>)> {
-        let windows =
-            self.all.iter().flat_map(|account| account.budget.windows().iter().map(move |w| (account, w)));
-        windows
-            .map(|(account, window)| (window_key(&account.key, window.limit()), window.held(now)))
-            .collect()
     }
 
     /// Accounts for the time requests wait, after a round of decisions.
     pub(crate) fn settle(&mut self, now: Moment) {
-        for account in &mut self.all {
-            let blocked = account.blocked.take();
-            match (account.waiting, blocked) {
-                (Some((window, since)), None) => {
-                    account.waited[window] += now.since(since);
-                    account.waiting = None;
+        for window in self.all.iter_mut().flat_map(|account| &mut account.windows) {
+            match (window.waiting, std::mem::take(&mut window.blocked)) {
+                (Some(since), false) => {
+                    window.waited += now.since(since);
+                    window.waiting = None;
                 }
-                (None, Some(window)) => account.waiting = Some((window, now)),
+                (None, true) => {
+                    window.waiting = Some(now);
+                    window.waits += 1;
+                }
                 _ => {}
             }
         }
     }
 
-    /// One budget, for reports: its windows' limits with peak and time waited.
-    pub(crate) fn windows(&self, index: usize) -> impl Iterator<Item = (&Limit, u64, Duration)> {
-        let account = &self.all[index];
-        account
-            .budget
-            .windows()
-            .iter()
-            .zip(&account.waited)
-            .map(|(window, waited)| (window.limit(), u64::from(window.peak()), *waited))
+    /// One window, for people.
+    pub(crate) fn window(&mut self, budget: usize, window: usize) -> &mut TokenWindow {
+        &mut self.all[budget].budget.windows_mut()[window]
     }
 
-    /// Answers of a budget that said we were over a limit.
-    pub(crate) fn refused(&self, index: usize) -> u64 {
-        self.all[index].refused
+    /// Tokens of a window that other processes have leased.
+    pub(crate) fn elsewhere(&self, budget: usize, window: usize) -> u32 {
+        self.all[budget].windows[window].elsewhere
+    }
+
+    /// Until when a budget is closed, if it is now.
+    pub(crate) fn closed_until(&self, budget: usize, now: Moment) -> Option<Moment> {
+        self.all[budget].budget.closed_until(now)
+    }
+
+    /// The waits for a window so far, whoever waited.
+    pub(crate) fn waits(&self, budget: usize, window: usize, now: Moment) -> Waits {
+        let window = &self.all[budget].windows[window];
+        let going_on = window.waiting.map_or(Duration::ZERO, |since| now.since(since));
+        Waits { waits: window.waits, waited: window.waited + going_on }
     }
 }
 
-/// What a refusal means.
-pub(crate) struct Refusal {
-    /// How long the budget stays closed from now.
-    pub(crate) how_long: Duration,
-    /// It is not the echo of an earlier one.
-    pub(crate) new: bool,
-    /// How many there were since the last good answer.
-    pub(crate) in_a_row: u32,
+impl Account {
+    /// Adds a limit, or finds its window.
+    fn add(&mut self, limit: &Limit, foreign: bool) -> usize {
+        let window = self.budget.add(limit.clone());
+        while self.windows.len() < self.budget.windows().len() {
+            let limit = self.budget.windows()[self.windows.len()].limit();
+            let key = self.key.window(limit);
+            self.windows.push(WindowAccount { key, foreign, ..WindowAccount::default() });
+        }
+        if !foreign {
+            self.windows[window].foreign = false;
+            self.budget.windows_mut()[window].set_in_force(true);
+        }
+        window
+    }
 }
 
-fn window_key(key: &BudgetKey, limit: &Limit) -> String {
-    format!("{} {}/{}ms", key.0, limit.count, limit.window.as_millis())
+/// … or within twice the time in which a steady stream brings as many back: else cheap requests would take
+/// them one by one for ever. A calendar brings all back at once, and whoever is next in turn goes first.
+fn patience(limit: &Limit, cost: u32) -> Duration {
+    if limit.resets.is_some() {
+        return PATIENCE;
+    }
+    let share = f64::from(cost) / f64::from(limit.usable());
+    PATIENCE.max(limit.window.mul_f64((2.0 * share).min(1.0)))
+}
+
+/// Whether a server's quota is the one that a limit of the plan describes.
+fn is_like(quota: &ServerQuota, limit: &Limit) -> bool {
+    quota.limit == Some(u64::from(limit.count)) || quota.window == Some(limit.window)
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use entities::{
-    EngineEvent, Entry, LimitReport, Moment, PlanState, RunEnd, RunReport, SpecIndex, TaskReport,
-};
+use entities::{EngineEvent, Entry, Moment, PlanState, RunEnd, RunReport, SpecIndex, TaskReport, WaitReason};
 
 use super::run::NO_LANE;
 use super::{Action, Core, Pending, PlanSlot, StoreSlot};
@@ -32,8 +30,7 @@ impl Core {
         run.dirty = false;
         let (mut ending, mut released) = (Vec::new(), false);
         for state in &run.specs {
-            let parent_ended =
-                state.parent.and_then(|parent| run.spec_state(parent)).is_none_or(|parent| parent.ended);
+            let parent_ended = run.have_ended(&state.parents);
             let idle = state.in_flight == 0 && state.uncommitted == 0;
             if state.ending || !idle || !manager.is_exhausted(state.lane) {
                 continue;
@@ -80,6 +77,11 @@ impl Core {
         for child in run.specs.iter().filter(|child| child.reads_rows && child.parent == Some(spec)) {
             self.manager.open_rows(child.lane);
         }
+        for child in run.specs.iter().filter(|child| child.lists_from.contains(&spec)) {
+            if run.have_ended(&child.lists_from) {
+                self.manager.open_lists(child.lane);
+            }
+        }
     }
 
     fn end_run_if_due(&mut self, slot: PlanSlot, now: Moment) {
@@ -97,8 +99,10 @@ impl Core {
                 let limit = run.wait;
                 match self.blocked_for(slot, now) {
                     Some(wait) if wait > limit => {
+                        let why = self.why_blocked(slot, now);
                         if let Some(run) = self.runs.get_mut(&slot) {
                             run.resumes_at = Some(now + wait);
+                            run.reason = why;
                         }
                         RunEnd::Paused
                     }
@@ -108,6 +112,18 @@ impl Core {
             _ => return,
         };
         self.end_run(slot, end, now);
+    }
+
+    /// Which limit it is that the run would have to wait for.
+    fn why_blocked(&mut self, slot: PlanSlot, now: Moment) -> Option<String> {
+        let specs = self.runs.get(&slot)?.specs.len();
+        (0..specs).find_map(|index| match self.waits_for(slot, index, now)? {
+            WaitReason::Limit { endpoint, limit, .. } => {
+                Some(format!("the limit {limit} of {endpoint} is used up"))
+            }
+            WaitReason::Server { endpoint, .. } => Some(format!("{endpoint} asked to wait")),
+            _ => None,
+        })
     }
 
     fn end_run(&mut self, slot: PlanSlot, end: RunEnd, now: Moment) {
@@ -130,7 +146,6 @@ impl Core {
 
     /// A run is over: its lanes go, its report is made.
     fn close(&mut self, slot: PlanSlot, now: Moment) {
-        self.budgets.settle(now);
         let Some(report) = self.report(slot, now) else { return };
         let Some(run) = self.runs.get_mut(&slot) else { return };
         self.contexts.remove(&(Arc::as_ptr(&run.context) as usize));
@@ -209,11 +224,10 @@ impl Core {
     }
 
     /// What came of a run.
-    fn report(&self, slot: PlanSlot, now: Moment) -> Option<RunReport> {
+    fn report(&mut self, slot: PlanSlot, now: Moment) -> Option<RunReport> {
         let run = self.runs.get(&slot)?;
         let plan = &run.context.plan;
         let mut tasks = BTreeMap::new();
-        let mut limits: Vec<LimitReport> = Vec::new();
         for state in &run.specs {
             let spec = plan.spec(state.spec);
             let report = TaskReport {
@@ -224,24 +238,8 @@ impl Core {
                 replaced: state.replaced,
             };
             tasks.insert(spec.name.clone(), report);
-            let endpoint = &plan.endpoints[spec.endpoint.0 as usize].name;
-            for (limit, peak, waited) in self.budgets.windows(state.budget) {
-                if limits.iter().any(|have| have.endpoint == *endpoint && have.limit == limit.text) {
-                    continue;
-                }
-                limits.push(LimitReport {
-                    endpoint: endpoint.clone(),
-                    limit: limit.text.clone(),
-                    allowed: u64::from(limit.usable()),
-                    used: 0,
-                    waits: 0,
-                    learned_rate: None,
-                    peak,
-                    waited_seconds: waited.as_secs_f64(),
-                    refused: self.budgets.refused(state.budget),
-                });
-            }
         }
+        let limits = self.budgets.reports(run, now);
         Some(RunReport {
             run: run.context.run,
             plan: plan.name.clone(),

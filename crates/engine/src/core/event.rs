@@ -7,6 +7,7 @@ use entities::{
     Bindings, Committed, EngineEvent, Entry, Failure, Job, Limit, Moment, Position, RunId, RunReport,
     SpecIndex, Task, TaskId,
 };
+use rate_limit::{GivenUp, Learned};
 use supervisor::Done;
 
 use super::StartedRun;
@@ -31,12 +32,14 @@ pub(crate) enum Event {
     Committed { store: StoreSlot, results: Vec<Committed> },
     /// Open tasks came from the ledger, and the positions their chains have asked for.
     Loaded { slot: PlanSlot, spec: SpecIndex, tasks: Vec<Task>, chains: Vec<(TaskId, Vec<Position>)> },
-    /// Rows of a parent's table were read, and what each binds its child to.
-    Rows { slot: PlanSlot, child: SpecIndex, rows: DrivenRows },
+    /// Rows of a parent's table were read, and what each binds the child's name at that place to.
+    Rows { slot: PlanSlot, child: SpecIndex, foreach: usize, rows: DrivenRows },
     /// A store cannot go on; nothing more of it will commit.
     Broken { store: StoreSlot, why: String },
     /// The budgets' file has answered.
     Leased { budget: usize, window: usize, granted: LeaseGranted },
+    /// A look into the budgets' file found what other processes did to a budget.
+    Shared { budget: usize, news: BudgetNews },
     /// The user wants a pause.
     Pause { slot: PlanSlot },
     /// The user wants it to go on.
@@ -62,6 +65,36 @@ pub(crate) struct LeaseGranted {
     pub(crate) retry_at: Option<Moment>,
 }
 
+/// What other processes of this user did to a budget that we share with them.
+#[derive(Default)]
+pub(crate) struct BudgetNews {
+    /// Until when a server closed it to one of them.
+    pub(crate) closed_until: Option<Moment>,
+    /// By window, as in [`Watched`](super::Watched).
+    pub(crate) windows: Vec<WindowNews>,
+    /// All limits that other living processes keep under this budget's key and we do not: one that is
+    /// missing is not in force any more.
+    pub(crate) limits: Vec<Limit>,
+}
+
+/// What they did to one window.
+pub(crate) struct WindowNews {
+    /// Which.
+    pub(crate) window: usize,
+    /// How many tokens we keep, since others want some ([`Pool::keep`](rate_limit::Pool::keep)); none: all.
+    pub(crate) keep: Option<u32>,
+    /// Which of the processes that use it we are, from 0 …
+    pub(crate) rank: u32,
+    /// … of how many.
+    pub(crate) of: u32,
+    /// Tokens that the others have leased.
+    pub(crate) elsewhere: u32,
+    /// Tokens that we could lease of those we want: who was denied some asks again at once.
+    pub(crate) free: u32,
+    /// What refusals have taught others.
+    pub(crate) learned: Option<Learned>,
+}
+
 /// Something to do.
 pub(crate) enum Action {
     /// Give a job to an idle worker.
@@ -80,18 +113,24 @@ pub(crate) enum Action {
         limit: usize,
         chains: bool,
     },
-    /// Read rows of a parent's table for a child that wants them all.
+    /// Read rows of a parent's table for a name of a child that wants them all: the one at a place in its
+    /// `foreach`.
     ReadRows {
         store: StoreSlot,
         slot: PlanSlot,
         run: RunId,
         parent: SpecIndex,
         child: SpecIndex,
+        foreach: usize,
         after: u64,
         limit: usize,
     },
     /// Lease tokens.
     Lease { budget: usize, window: usize, key: String, limit: Limit, want: u32 },
+    /// Give tokens back that others want.
+    GiveUp { key: String, limit: Limit, given: GivenUp },
+    /// Remember beyond this process what refusals have taught.
+    Learn { key: String, learned: Learned },
     /// Remember beyond this process that a server closed a budget.
     Close { key: String, until: Moment },
     /// Tell the subscribers.

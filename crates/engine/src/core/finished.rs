@@ -8,12 +8,14 @@ use entities::{
     EngineEvent, Entry, Execution, Failure, FailureClass, FailureKind, Hop, Job, Landed, Landing, Moment,
     Next, Outcome, Page, PlanState, RecordBatch, Task, TaskId,
 };
+use rate_limit::Learned;
 use supervisor::Done;
 use task_queue::Queued;
 
-use super::budgets::MOST_REFUSALS;
+use super::budgets::{MOST_REFUSALS, Refused};
+use super::limits::reachable_rate;
 use super::run::position_hash;
-use super::{Action, Core, Flight, Pending, PlanSlot};
+use super::{Action, Answer, Core, Flight, Pending, PlanSlot};
 
 impl Core {
     /// A worker has finished.
@@ -24,18 +26,23 @@ impl Core {
         let Some(slot) = self.contexts.get(&(Arc::as_ptr(&done.job.context) as usize)).copied() else {
             return;
         };
-        let Some(flight) = self.land_flight(slot, done.job.task.id, done.execution.answered) else { return };
+        let answer = Answer::of(&done.execution);
+        let Some(flight) = self.land_flight(slot, done.job.task.id, answer) else { return };
         let Some(run) = self.runs.get_mut(&slot) else { return };
         run.bytes += done.execution.bytes;
         if matches!(run.state, PlanState::Interrupted | PlanState::Broken) {
             return;
         }
-        let Execution { outcome, sent, answered: _, finished, status, bytes, news: _ } = *done.execution;
+        let Execution { outcome, sent, answered: _, finished, status, bytes, news } = *done.execution;
+        // Before a refusal is judged: it may be explained by what the server says is left.
+        if let Some(news) = news.filter(|news| !news.quotas.is_empty()) {
+            self.budgets.heard(&flight.tolls, &news.quotas, sent, now);
+        }
         let job = Arc::unwrap_or_clone(done.job);
         let exchange = Exchange { attempt: job.attempt, sent, finished, status, bytes };
         match outcome {
             Outcome::Landed(landed) => {
-                self.budgets.contented(flight.budget);
+                self.budgets.contented(&flight.tolls);
                 self.landed(slot, &flight, job.task, exchange, *landed, now);
             }
             Outcome::Failed(failure) => self.failed(slot, &flight, job.task, exchange, failure, now),
@@ -161,7 +168,7 @@ impl Core {
     ) {
         if let Some(after) = after {
             // It is the server that needs the time, whoever asks; the last attempt tells it, too.
-            self.budgets.close(flight.budget, now + after);
+            self.budgets.close(&flight.tolls, now + after);
         }
         let policy = job.context.plan.endpoints[flight.endpoint].retry;
         if job.attempt >= policy.attempts {
@@ -203,7 +210,9 @@ impl Core {
     ) {
         let over_limit = failure.kind == FailureKind::RateLimited;
         let backoff = job.context.plan.endpoints[flight.endpoint].retry.backoff;
-        let refusal = self.budgets.refuse(flight.budget, how_long, backoff, over_limit, exchange.sent, now);
+        let refused = Refused { how_long, backoff, over_limit, sent: exchange.sent };
+        let refusal = self.budgets.refuse(&flight.tolls, refused, &mut self.actions, now);
+        self.tell_learned(slot, flight, &refusal.learned);
         if refusal.in_a_row > MOST_REFUSALS {
             failure.message =
                 format!("{} ({MOST_REFUSALS} waits in a row without a good answer)", failure.message);
@@ -225,6 +234,21 @@ impl Core {
             since: now,
         };
         self.manager.put_back(flight.lane, queued, None);
+    }
+
+    /// Tells the subscribers what a refusal has taught.
+    fn tell_learned(&mut self, slot: PlanSlot, flight: &Flight, learned: &[(usize, usize, Learned)]) {
+        for (budget, window, learned) in learned {
+            let limit = self.budgets.window(*budget, *window).limit().text.clone();
+            let Some(run) = self.runs.get(&slot) else { return };
+            let Some(state) = run.spec_state(flight.spec) else { return };
+            self.actions.push(Action::Emit(EngineEvent::Learned {
+                plan: run.context.plan.name.clone(),
+                endpoint: run.context.plan.endpoints[flight.endpoint].name.clone(),
+                limit,
+                rate: reachable_rate(learned, state.gate.cost_in(*budget, *window)),
+            }));
+        }
     }
 
     pub(super) fn landing(

@@ -8,9 +8,13 @@ use entities::{
     EngineEvent, Failure, Limit, Moment, PaginateBy, PlanState, Position, RunContext, RunEnd, SpecIndex,
     SpecProgress, SyncPlan, TaskId,
 };
+use rate_limit::Learned;
 use task_queue::{Feed, LaneId};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::flight::Flight;
+use super::gate::Gate;
+use super::limits::Before;
 use super::{BudgetKey, StoreSlot};
 
 /// A run as the driver hands it over: begun in the store, compiled, its lists evaluated.
@@ -28,10 +32,26 @@ pub(crate) struct StartedRun {
 /// A spec of it.
 pub(crate) struct StartedSpec {
     pub(crate) feed: Feed,
+    /// The budgets that its requests draw on; never empty.
+    pub(crate) draws: Vec<Draw>,
+}
+
+/// A budget that a spec's requests draw on.
+pub(crate) struct Draw {
     pub(crate) budget: BudgetKey,
-    pub(crate) limits: Vec<Limit>,
+    /// The limits of its endpoint that are in this budget.
+    pub(crate) limits: Vec<DrawnLimit>,
     /// A server closed the budget in an earlier run, or to another process.
     pub(crate) closed_until: Option<Moment>,
+}
+
+/// One of them.
+pub(crate) struct DrawnLimit {
+    /// Its index in the endpoint's [`Limits::in_force`](entities::Limits::in_force).
+    pub(crate) index: usize,
+    pub(crate) limit: Limit,
+    /// What refusals have taught in an earlier run, or other processes.
+    pub(crate) learned: Option<Learned>,
 }
 
 /// One plan's run.
@@ -67,8 +87,17 @@ pub(crate) const NO_LANE: LaneId = LaneId(u32::MAX);
 pub(crate) struct SpecState {
     pub(crate) spec: SpecIndex,
     pub(crate) lane: LaneId,
-    pub(crate) budget: usize,
+    pub(crate) gate: Gate,
+    /// How its limits stood when the run began.
+    pub(crate) before: Vec<Before>,
+    /// The spec whose records are its heads.
     pub(crate) parent: Option<SpecIndex>,
+    /// All whose records it is repeated over.
+    pub(crate) parents: Vec<SpecIndex>,
+    /// Its names that run over lists, by their places in `foreach`, and the specs whose rows those are.
+    pub(crate) lists: Vec<(usize, SpecIndex)>,
+    /// The specs that fill the tables of its lists.
+    pub(crate) lists_from: Vec<SpecIndex>,
     pub(crate) in_flight: u64,
     /// Landings handed to the store and not yet committed.
     pub(crate) uncommitted: u64,
@@ -86,6 +115,8 @@ pub(crate) struct SpecState {
     pub(crate) guards_chains: bool,
     /// What the chains under way have asked for, hashed.
     pub(crate) asked: HashMap<TaskId, HashSet<u64>>,
+    /// The place of the head's name in `foreach`.
+    pub(crate) head_place: usize,
     /// It is repeated over all rows of its parent's table.
     pub(crate) reads_rows: bool,
     /// The tasks it has begun, where their number is bounded.
@@ -94,7 +125,7 @@ pub(crate) struct SpecState {
 
 impl SpecState {
     /// The state of a spec as the ledger knows it; its lane is yet to be opened.
-    pub(crate) fn new(plan: &SyncPlan, progress: &SpecProgress, budget: usize) -> Self {
+    pub(crate) fn new(plan: &SyncPlan, progress: &SpecProgress, gate: Gate, before: Vec<Before>) -> Self {
         let spec = plan.spec(progress.spec);
         let guards_chains = spec.paginate.as_ref().is_some_and(|paginate| {
             matches!(paginate.by, PaginateBy::Token { .. } | PaginateBy::Url { .. } | PaginateBy::Link { .. })
@@ -102,8 +133,12 @@ impl SpecState {
         SpecState {
             spec: progress.spec,
             lane: NO_LANE,
-            budget,
+            gate,
+            before,
             parent: spec.parent(),
+            parents: spec.parents().collect(),
+            lists: spec.list_places().collect(),
+            lists_from: plan.fillers_of_lists(progress.spec),
             in_flight: 0,
             uncommitted: 0,
             done: progress.done,
@@ -115,19 +150,11 @@ impl SpecState {
             ended: progress.ended,
             guards_chains,
             asked: HashMap::new(),
+            head_place: spec.head_place().unwrap_or(0),
             reads_rows: false,
             begun: HashSet::new(),
         }
     }
-}
-
-/// A request in flight.
-pub(crate) struct Flight {
-    pub(crate) lane: LaneId,
-    pub(crate) spec: SpecIndex,
-    pub(crate) endpoint: usize,
-    pub(crate) budget: usize,
-    pub(crate) waited_ms: u64,
 }
 
 impl PlanRun {
@@ -167,13 +194,23 @@ impl PlanRun {
 
     /// Failed tasks of a spec and of its ancestors in this run.
     pub(crate) fn failed_up_from(&self, spec: SpecIndex) -> u64 {
+        let mut line = vec![spec];
+        let mut at = 0;
         let mut failed = 0;
-        let mut next = Some(spec);
-        while let Some(state) = next.and_then(|spec| self.spec_state(spec)) {
+        while let Some(spec) = line.get(at).copied() {
+            at += 1;
+            let Some(state) = self.spec_state(spec) else { continue };
             failed += state.failed;
-            next = state.parent;
+            // Two of them may have an ancestor in common.
+            let further = state.parents.iter().filter(|parent| !line.contains(parent)).copied();
+            line.extend(further.collect::<Vec<_>>());
         }
         failed
+    }
+
+    /// Whether none of these specs has anything to do in this run any more.
+    pub(crate) fn have_ended(&self, specs: &[SpecIndex]) -> bool {
+        specs.iter().filter_map(|spec| self.spec_state(*spec)).all(|state| state.ended)
     }
 
     pub(crate) fn failed_event(&self, spec: SpecIndex, failure: Failure) -> EngineEvent {

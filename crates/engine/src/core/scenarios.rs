@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use entities::{
     Begun, Child, Committed, EngineEvent, Entry, Execution, Failure, FailureClass, FailureKind, Frozen, Hop,
-    Job, Landed, Landing, Moment, Next, Outcome, Page, PlanState, Position, RecordBatch, RunContext, RunEnd,
-    RunId, RunReport, Secrets, SpecIndex, SpecProgress, SyncPlan, Task, TaskId, WorkerId,
+    Job, Landed, Landing, LimitNews, Moment, Next, Outcome, Page, PlanState, Position, RecordBatch,
+    RunContext, RunEnd, RunId, RunReport, Secrets, SpecIndex, SpecProgress, SyncPlan, Task, TaskId, WorkerId,
 };
 use serde_json::json;
 use supervisor::Done;
@@ -16,10 +16,13 @@ use super::{Action, Core, Event, LeaseGranted, MOST_LANDINGS, PlanSlot, StartedR
 use crate::foreach::Shared;
 use crate::prepare::{Beginning, start_spec};
 
+mod costs;
 mod endings;
+mod gates;
 mod incremental;
 mod life;
 mod limits;
+mod products;
 mod requests;
 mod slices;
 
@@ -57,6 +60,12 @@ struct World {
     reads: Vec<(SpecIndex, u64)>,
     /// Closures to be remembered beyond the process.
     closures: Vec<Moment>,
+    /// What was learned, by window key, and the gap.
+    lessons: Vec<(String, Duration)>,
+    /// Tokens given up for others, by window key: all, and those held of them.
+    given: Vec<(String, u32, u32)>,
+    /// Other processes have all tokens but these.
+    leasable: Option<u32>,
     plan: Arc<SyncPlan>,
 }
 
@@ -83,6 +92,9 @@ impl World {
             loads: Vec::new(),
             reads: Vec::new(),
             closures: Vec::new(),
+            lessons: Vec::new(),
+            given: Vec::new(),
+            leasable: None,
             plan: Arc::clone(&plan),
         };
         let run = started(&plan, STORE, now, progress);
@@ -117,8 +129,16 @@ impl World {
                     Action::Close { until, .. } => self.closures.push(until),
                     Action::Load { spec, .. } => self.loads.push(spec),
                     Action::ReadRows { child, after, .. } => self.reads.push((child, after)),
+                    Action::Learn { key, learned, .. } => self.lessons.push((key, learned.gap)),
+                    Action::GiveUp { key, given, .. } => {
+                        let held = given.held.iter().map(|(_, tokens)| tokens).sum();
+                        self.given.push((key, given.tokens, held));
+                    }
                     Action::Lease { budget, window, want, .. } => {
-                        let granted = LeaseGranted { tokens: want, held: Vec::new(), retry_at: None };
+                        let tokens = want.min(self.leasable.unwrap_or(want));
+                        self.leasable = self.leasable.map(|left| left - tokens);
+                        let retry_at = (tokens == 0).then(|| self.now + Duration::from_secs(30));
+                        let granted = LeaseGranted { tokens, held: Vec::new(), retry_at };
                         self.core.on_event(Event::Leased { budget, window, granted }, self.now);
                     }
                     Action::Emit(event) => self.events.push(event),
@@ -134,6 +154,20 @@ impl World {
 
     /// A worker finishes the oldest job.
     fn answer(&mut self, outcome: Outcome) -> Task {
+        self.answer_saying(outcome, None)
+    }
+
+    /// A worker finishes the oldest job of a task.
+    fn answer_of(&mut self, task: &str, outcome: Outcome) -> Task {
+        let of = |job: &Job| job.context.plan.spec(job.task.spec).name == task;
+        let index = self.jobs.iter().position(of).unwrap();
+        let job = self.jobs.remove(index);
+        self.jobs.insert(0, job);
+        self.answer(outcome)
+    }
+
+    /// A worker finishes the oldest job, and the answer says something about limits.
+    fn answer_saying(&mut self, outcome: Outcome, news: Option<LimitNews>) -> Task {
         let job = self.jobs.remove(0);
         let task = job.task.clone();
         let execution = Execution {
@@ -143,7 +177,7 @@ impl World {
             finished: self.now,
             status: Some(200),
             bytes: 10,
-            news: None,
+            news: news.map(Box::new),
         };
         let (job, execution) = (Arc::new(job), Box::new(execution));
         let done = Done { worker: WorkerId(0), job, execution, restarted: None };
@@ -177,6 +211,12 @@ impl World {
         if !results.is_empty() {
             self.tell(Event::Committed { store, results });
         }
+    }
+
+    /// How many jobs of each task are in flight, in the plan's order.
+    fn in_flight(&self) -> Vec<usize> {
+        let of = |spec: SpecIndex| self.jobs.iter().filter(|job| job.task.spec == spec).count();
+        self.plan.spec_indices().map(of).collect()
     }
 
     fn pass(&mut self, time: Duration) {

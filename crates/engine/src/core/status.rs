@@ -1,8 +1,11 @@
 //! Snapshots: what each task is doing, and what it waits for.
 
+use std::time::Duration;
+
 use entities::{Moment, PlanStatus, TaskStatus, WaitReason};
 use rate_limit::{Verdict, Why};
 
+use super::budgets::Obstacle;
 use super::{Core, PlanSlot};
 
 impl Core {
@@ -12,6 +15,7 @@ impl Core {
         let (plan, started) = (run.context.plan.clone(), run.started);
         let (id, state, requests, bytes) = (run.context.run, run.state, run.requests, run.bytes);
         let tasks = (0..run.specs.len()).filter_map(|index| self.task_status(slot, index, now)).collect();
+        let limits = self.budgets.statuses(self.runs.get(&slot)?, now);
         Some(PlanStatus {
             plan: plan.name.clone(),
             run: Some(id),
@@ -20,7 +24,7 @@ impl Core {
             requests,
             bytes,
             tasks,
-            limits: Vec::new(),
+            limits,
         })
     }
 
@@ -41,7 +45,7 @@ impl Core {
         })
     }
 
-    fn waits_for(&mut self, slot: PlanSlot, index: usize, now: Moment) -> Option<WaitReason> {
+    pub(super) fn waits_for(&mut self, slot: PlanSlot, index: usize, now: Moment) -> Option<WaitReason> {
         let Core { runs, manager, budgets, stores, .. } = self;
         let run = runs.get(&slot)?;
         let state = run.specs.get(index)?;
@@ -58,26 +62,31 @@ impl Core {
             if state.uncommitted > 0 {
                 return Some(WaitReason::Store);
             }
-            let parent =
-                state.parent.and_then(|parent| run.spec_state(parent)).filter(|parent| !parent.ended)?;
+            let mut awaited =
+                state.parents.iter().chain(&state.lists_from).filter_map(|spec| run.spec_state(*spec));
+            let parent = awaited.find(|parent| !parent.ended)?;
             return Some(WaitReason::Parent { task: plan.spec(parent.spec).name.clone() });
         }
-        match budgets.why(state.budget, now) {
-            (Verdict::At(at), Why::Closed) => {
-                return Some(WaitReason::Server { endpoint, how_long: at.since(now) });
+        let Obstacle { verdict, budget, why } = budgets.obstacle(state.gate.tolls(), now);
+        let how_long = if let Verdict::At(at) = verdict { at.since(now) } else { Duration::ZERO };
+        match why {
+            Why::Closed | Why::Quota => return Some(WaitReason::Server { endpoint, how_long }),
+            Why::Limit(window) | Why::Lease(window) => {
+                let elsewhere = budgets.elsewhere(budget, window);
+                let cost = state.gate.cost_in(budget, window);
+                let window = budgets.window(budget, window);
+                let left = match window.left(now) {
+                    // Only spaced: what is not leased yet is there as well.
+                    ours if ours >= cost => {
+                        let taken = window.in_use(now).saturating_add(elsewhere);
+                        window.limit().usable().saturating_sub(taken).max(ours)
+                    }
+                    ours => ours,
+                };
+                let limit = window.limit().text.clone();
+                return Some(WaitReason::Limit { endpoint, limit, how_long, left });
             }
-            (verdict, Why::Limit(window) | Why::Lease(window)) => {
-                let limit = budgets.windows(state.budget).nth(window).map(|(limit, _, _)| limit.text.clone());
-                let how_long =
-                    if let Verdict::At(at) = verdict { at.since(now) } else { std::time::Duration::ZERO };
-                return Some(WaitReason::Limit {
-                    endpoint,
-                    limit: limit.unwrap_or_default(),
-                    how_long,
-                    left: 0,
-                });
-            }
-            _ => {}
+            Why::Open => {}
         }
         if Core::is_behind(stores, run.store) {
             return Some(WaitReason::Store);

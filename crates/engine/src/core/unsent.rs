@@ -1,5 +1,7 @@
 //! What ends without a request, and the slices that every end of a first page opens.
 
+use std::sync::Arc;
+
 use entities::{Moment, PlanState, RecordBatch, Task};
 use task_queue::{Unsent, Why};
 
@@ -20,7 +22,8 @@ impl Core {
             }
             let Some(state) = run.spec_state(spec) else { continue };
             let endpoint = run.context.plan.spec(spec).endpoint.0 as usize;
-            let flight = Flight { lane, spec, endpoint, budget: state.budget, waited_ms: 0 };
+            let tolls = Arc::clone(state.gate.tolls());
+            let flight = Flight { lane, spec, endpoint, tolls, taken: now, waited_ms: 0 };
             let exchange = Exchange { attempt: 0, sent: now, finished: now, status: None, bytes: 0 };
             match why {
                 Why::Failed(failure) => self.failed(slot, &flight, task, exchange, failure, now),

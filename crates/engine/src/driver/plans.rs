@@ -239,13 +239,13 @@ impl Driver {
             FromStore::Loaded { slot, spec, tasks, chains } => {
                 self.core.on_event(Event::Loaded { slot, spec, tasks, chains }, now);
             }
-            FromStore::Rows { slot, child, rows } => {
+            FromStore::Rows { slot, child, foreach, rows } => {
                 let Some(context) = self.plans.get(&slot).and_then(|plan| plan.context.clone()) else {
                     return;
                 };
-                let drive = |row| self.config.factory.drive(&context, child, row);
+                let drive = |row| self.config.factory.drive(&context, child, foreach, row);
                 let rows = rows.into_iter().map(|(number, row)| (number, drive(row))).collect();
-                self.core.on_event(Event::Rows { slot, child, rows }, now);
+                self.core.on_event(Event::Rows { slot, child, foreach, rows }, now);
             }
             FromStore::Broken(error) => {
                 self.core.on_event(Event::Broken { store, why: error.to_string() }, now);
@@ -317,7 +317,7 @@ impl Driver {
             vars: begun.frozen.vars,
         });
         let fingerprint = |credential: &str| match &self.budgets {
-            Some(file) => file.fingerprint(credential),
+            Some(keeper) => keeper.fingerprint(credential),
             // Kept in memory only, so any hash will do.
             None => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(credential.as_bytes())),
         };
@@ -332,15 +332,8 @@ impl Driver {
             .map(|progress| start_spec(&context, progress, &beginning))
             .collect::<Result<Vec<_>, _>>()
             .map_err(EngineError::Plan)?;
-        if let Some(file) = &mut self.budgets {
-            let now = (self.config.clock)();
-            for spec in &mut specs {
-                let closed = file.closed_until(&spec.budget.0, now);
-                spec.closed_until = closed.map_err(|error| EngineError::Budgets {
-                    path: file.path().display().to_string(),
-                    why: error.to_string(),
-                })?;
-            }
+        if let Some(keeper) = &mut self.budgets {
+            keeper.join(&mut specs, (self.config.clock)())?;
         }
         self.config.factory.prepare(&context).map_err(EngineError::Plan)?;
         Ok(StartedRun {

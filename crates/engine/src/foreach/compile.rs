@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use entities::{Failure, Foreach, Over, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate};
+use entities::{Failure, Foreach, Order, Over, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate};
 use expr::{CompiledValue, Template};
 use jiff::tz::TimeZone;
 use serde_json::Map;
-use task_queue::Values;
+use task_queue::{Lists, Values};
 
 use super::{Compiled, CompiledOver, Repeats, Shared, Start, expression, failure};
 
@@ -42,6 +42,7 @@ impl Repeats {
             order: spec.foreach.iter().map(|foreach| foreach.name.clone()).collect(),
             dimensions: Vec::with_capacity(spec.foreach.len()),
             from_cursor: spec.windows_from_cursor(),
+            newest_first: spec.order == Order::Newest,
             driven: spec.which(),
             batch: spec.batch(),
             cursor,
@@ -64,7 +65,8 @@ impl Repeats {
     ) -> Result<Option<Compiled>, Failure> {
         let nothing = Map::new();
         let over = match &foreach.over {
-            Over::Records { .. } => return Ok(None),
+            Over::Records { .. } if !sliced => return Ok(None),
+            Over::Records { .. } => CompiledOver::Rows,
             Over::Range { from, to, step } => {
                 CompiledOver::Known(Values::Range { from: *from, to: *to, step: *step })
             }
@@ -107,7 +109,7 @@ impl Repeats {
         {
             return Ok(());
         }
-        self.values(compiled, &Map::new(), None).map(drop)
+        self.values(compiled, &Map::new(), &Lists::default(), None).map(drop)
     }
 }
 

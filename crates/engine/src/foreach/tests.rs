@@ -41,7 +41,7 @@ fn short(value: &Value) -> String {
 
 /// Each slice below a head, its windows as `start..end`.
 fn slices(repeats: &Repeats, head: Value, landed: &dyn Fn(&Bindings) -> Option<Value>) -> Vec<String> {
-    let slices = repeats.slices(&bound(head), landed).unwrap();
+    let slices = repeats.slices(&bound(head), &Lists::default(), landed).unwrap();
     let shown = |index: u64| {
         let names = slices.get(index).unwrap().bindings;
         let name = |(name, value): (&String, &Value)| match value.get("end") {
@@ -96,7 +96,8 @@ cursor = { field = "at", start = "2024-01-15" }
             "d=01-24Z..02-01Z p={\"id\":7} s=\"C\"",
         ]
     );
-    let of_a = repeats.slices(&bound(json!({"p": {"id": 7}})), &landed).unwrap().get(0).unwrap();
+    let of_a =
+        repeats.slices(&bound(json!({"p": {"id": 7}})), &Lists::default(), &landed).unwrap().get(0).unwrap();
     assert_eq!(of_a.start, Some(json!("2024-01-28T00:00:00Z")), "the edge knows nothing of overlap");
     assert_eq!(repeats.head(&of_a.bindings), bound(json!({"p": {"id": 7}})));
     assert_eq!(repeats.windows(), Some("d"));
@@ -128,7 +129,7 @@ foreach = { p = { task = "parents" }, d = { every = "1 day", from = "{{ p.since 
         (json!("x".repeat(999)), "is no date"),
         (json!("9999-12-31"), ""),
     ] {
-        match repeats.slices(&bound(head(since, json!("2024-01-02"))), &none) {
+        match repeats.slices(&bound(head(since, json!("2024-01-02"))), &Lists::default(), &none) {
             Ok(slices) => assert_eq!((slices.count(), expected), (0, "")),
             Err(failure) => {
                 assert!(failure.message.ends_with(expected) && failure.message.len() < 100, "{failure}");
@@ -136,7 +137,8 @@ foreach = { p = { task = "parents" }, d = { every = "1 day", from = "{{ p.since 
             }
         }
     }
-    let failure = repeats.slices(&bound(json!({"p": {"until": "2024-01-02"}})), &none).unwrap_err();
+    let failure =
+        repeats.slices(&bound(json!({"p": {"until": "2024-01-02"}})), &Lists::default(), &none).unwrap_err();
     assert!(failure.message.contains("p.since"), "{failure}");
 }
 
@@ -166,6 +168,6 @@ foreach = { p = { task = "parents" }, tag = "{{ p.tags }}" }
     assert_eq!(slices(&repeats, json!({"p": {"tags": []}}), &none), Vec::<String>::new());
     let two = slices(&repeats, json!({"p": {"tags": ["x", "y"]}}), &none);
     assert_eq!(two, ["p={\"tags\":[\"x\",\"y\"]} tag=\"x\"", "p={\"tags\":[\"x\",\"y\"]} tag=\"y\""]);
-    let failure = repeats.slices(&bound(json!({"p": {"tags": 5}})), &none).unwrap_err();
+    let failure = repeats.slices(&bound(json!({"p": {"tags": 5}})), &Lists::default(), &none).unwrap_err();
     assert_eq!(failure.message, "`foreach.tag` must yield a list, and yields 5");
 }

@@ -8,6 +8,10 @@ use minijinja::{Error, ErrorKind};
 use super::{FUEL, Places, Template};
 use crate::{ExprError, Scope, filters, scan};
 
+/// What converting a value says of one within it.
+const NESTED: &str = "the value is undefined";
+const MAY_BE_MISSING: &str = "give what may be missing a value: `| default(…)` right behind it";
+
 impl Template {
     /// An error of minijinja, which counts bytes from `offset` on in the source that it got.
     pub(super) fn failed(
@@ -35,7 +39,41 @@ impl Template {
             _ => describe(error),
         };
         failed.at = at;
-        failed
+        self.named(failed)
+    }
+
+    /// Puts the words of the author where an error only says that something is undefined.
+    pub(super) fn named(&self, mut error: ExprError) -> ExprError {
+        let unnamed =
+            ["undefined value", NESTED, "`(...)"].iter().any(|said| error.message.starts_with(said));
+        if unnamed {
+            let part = self.part(error.at.clone().unwrap_or(0..0));
+            error.message = format!("a value in `{part}` is undefined");
+            error.help = Some(MAY_BE_MISSING.to_owned());
+        }
+        error
+    }
+
+    /// What is said of a template that is one expression, which has no value.
+    pub(super) fn nothing(&self) -> ExprError {
+        ExprError::new(format!("`{}` is undefined", self.part(0..0))).help(Some(MAY_BE_MISSING.to_owned()))
+    }
+
+    /// What stands at `at`: a filter with all that goes into it, the whole expression for an empty range.
+    fn part(&self, at: Range<usize>) -> &str {
+        let source = &*self.0.source;
+        let is_filter = source[..at.start].trim_end().ends_with('|');
+        if !at.is_empty() && !is_filter {
+            return &source[at];
+        }
+        let before = &source[..at.start];
+        let open = before.rfind("{{").max(before.rfind("{%"));
+        let first = || source.find("{{").into_iter().chain(source.find("{%")).min();
+        let start = open.or_else(first).map_or(0, |open| open + 2);
+        let rest = &source[start..];
+        let close = rest.find("}}").into_iter().chain(rest.find("%}")).min().unwrap_or(rest.len());
+        let end = if is_filter { at.end.clamp(start, source.len()) } else { start + close };
+        source[start..end].trim_matches(['-', '+', ' ', '\t', '\n', '\r'])
     }
 
     /// The name that is not defined: within `at`, or else the nearest one before it, or else any. A

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use entities::{
-    Auth, Bindings, Body, Child, Failure, FailureClass, FailureKind, JqText, KeyPlace, Over, Paginate,
-    PaginateBy, RecordBatch, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate, Vars, Which,
+    Auth, Bindings, Body, Child, Failure, FailureClass, FailureKind, Foreach, JqText, KeyPlace, Over,
+    Paginate, PaginateBy, RecordBatch, SpecIndex, SyncPlan, TaskSpec, TemplateText, ValueTemplate, Vars,
+    Which,
 };
 use expr::{CompiledValue, ExprError, JqScope, Template};
 use serde_json::{Map, Value};
@@ -43,26 +44,32 @@ impl Offspring {
         plan.children_of(parent)
             .into_iter()
             .filter(|child| plan.spec(*child).which() == Some(Which::Changed))
-            .filter_map(|child| Offspring::of(plan, child, &names).transpose())
+            .filter_map(|child| Offspring::of(plan, child, plan.spec(child).records()?, &names).transpose())
             .collect()
     }
 
-    /// What the rows of its parent's table bind `spec` to, if it wants `all` of them. A row has fields
-    /// and no names of its parent's `foreach`.
-    pub(super) fn of_rows(plan: &SyncPlan, spec: SpecIndex) -> Result<Option<Offspring>, Failure> {
-        match plan.spec(spec).which() {
-            Some(Which::All) => Offspring::of(plan, spec, &[]),
-            _ => Ok(None),
-        }
+    /// What the rows of other tasks' tables bind names of `spec` to that want `all` of them, by the names'
+    /// places. A row has fields and no names of its task's `foreach`.
+    pub(super) fn of_rows(plan: &SyncPlan, spec: SpecIndex) -> Result<Vec<(usize, Offspring)>, Failure> {
+        let names = plan.spec(spec).foreach.iter().enumerate();
+        names
+            .filter(|(_, foreach)| matches!(foreach.over, Over::Records { which: Which::All, .. }))
+            .filter_map(|(at, foreach)| Some((at, Offspring::of(plan, spec, foreach, &[]).transpose()?)))
+            .map(|(at, offspring)| Ok((at, offspring?)))
+            .collect()
     }
 
     /// `names`: what its `where` may use beside the record.
-    fn of(plan: &SyncPlan, index: SpecIndex, names: &[&str]) -> Result<Option<Offspring>, Failure> {
-        let Some(foreach) = plan.spec(index).records() else { return Ok(None) };
-        let Over::Records { task, filter, .. } = &foreach.over else { return Ok(None) };
+    fn of(
+        plan: &SyncPlan,
+        index: SpecIndex,
+        foreach: &Foreach,
+        names: &[&str],
+    ) -> Result<Option<Offspring>, Failure> {
+        let Over::Records { task, filter, batch, .. } = &foreach.over else { return Ok(None) };
         let filter = Program::compile_some("where", filter.as_ref(), names)?;
         let name = foreach.name.clone();
-        let needed = needed(plan, index, &name, &plan.spec(*task).key)?;
+        let needed = needed(plan, index, &name, batch.is_some(), &plan.spec(*task).key)?;
         Ok(Some(Offspring { spec: index, filter, name, needed }))
     }
 
@@ -121,8 +128,14 @@ impl Offspring {
 }
 
 /// What the spec's templates and programs read of the binding `record`, and the parent's `key`.
-fn needed(plan: &SyncPlan, index: SpecIndex, record: &str, key: &[String]) -> Result<Needed, Failure> {
-    let of_batch = plan.spec(index).batch().map(|_| record);
+fn needed(
+    plan: &SyncPlan,
+    index: SpecIndex,
+    record: &str,
+    is_batch: bool,
+    key: &[String],
+) -> Result<Needed, Failure> {
+    let of_batch = is_batch.then_some(record);
     let mut read = Names { of_batch, ..Names::default() };
     read.spec(plan, index)?;
     let mut fields: BTreeSet<String> = key.iter().cloned().collect();

@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::condition::Condition;
 use super::decode::glimpse::{self, Glimpse};
 use super::decode::shortened;
+use super::limit_headers::{exhausted, first_renewal, renewal_of_ended};
 use super::program::Program;
-use super::retry_after::{exhausted, reset, retry_after};
+use super::retry_after::retry_after;
 use super::view::View;
 use crate::answer::Answer;
 
@@ -109,7 +110,7 @@ fn by_rule(rule: &OnRule, answer: &Answer) -> Verdict {
         OnAction::Wait { how_long } => {
             // Many APIs tell the reset of a limit with every answer: it counts only if that limit
             // is what this answer is about.
-            let limited = matches!(answer.status, 403 | 429) || exhausted(&answer.headers);
+            let limited = matches!(answer.status, 403 | 429) || exhausted(&answer.headers, answer.received);
             let after = if limited { asked_for(&answer.headers, answer.received) } else { after };
             Verdict::Wait(failure(FailureClass::Limited, FailureKind::RateLimited), after.max(how_long))
         }
@@ -130,7 +131,7 @@ fn by_default(status: u16, headers: &HeaderMap, body: &[u8], received: Moment) -
         200..300 => Verdict::Good,
         429 => limited(status, headers, body, received),
         503 if says_when => limited(status, headers, body, received),
-        403 if says_when || exhausted(headers) => limited(status, headers, body, received),
+        403 if says_when || exhausted(headers, received) => limited(status, headers, body, received),
         408 | 500..600 => Verdict::Retry(
             failure(FailureClass::Transient, FailureKind::Status),
             retry_after(headers, received).filter(|after| !after.is_zero()),
@@ -148,10 +149,12 @@ fn limited(status: u16, headers: &HeaderMap, body: &[u8], received: Moment) -> V
     Verdict::Wait(failure, asked_for(headers, received))
 }
 
-/// `Retry-After`, else the reset of the limit. No time at all is as if none was named, so that
-/// nobody asks again at once, and again.
-fn asked_for(headers: &HeaderMap, received: Moment) -> Option<Duration> {
-    retry_after(headers, received).or_else(|| reset(headers, received)).filter(|after| !after.is_zero())
+/// `Retry-After`, or the renewal of what has run out if that is later; with neither, the first renewal
+/// that is told of. No time at all is as if none was named, so that nobody asks again at once, and again.
+pub(super) fn asked_for(headers: &HeaderMap, received: Moment) -> Option<Duration> {
+    let after = retry_after(headers, received);
+    let asked = after.max(renewal_of_ended(headers, received));
+    asked.or_else(|| first_renewal(headers, received)).filter(|after| !after.is_zero())
 }
 
 /// "404 Not Found: no such repository": the status, and the API's own words.

@@ -1,5 +1,5 @@
-//! What an answer says about when to come back: `Retry-After` (RFC 9110 §10.2.3) and the headers
-//! that tell what a limit still allows.
+//! What an answer says about when to come back: `Retry-After` (RFC 9110 §10.2.3), and the ways in which
+//! a header tells a moment.
 //!
 //! Never shortened; what cannot be read is as if it were not there.
 
@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use entities::Moment;
 use http::HeaderMap;
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::TimeZone;
 
-/// No server asks to come back in thirty years.
+/// No server asks to come back in thirty years …
 const DECADES: Duration = Duration::from_secs(1_000_000_000);
+/// … and no limit is renewed in three.
+const YEARS: Duration = Duration::from_secs(100_000_000);
 
 /// How long `Retry-After` asks to wait: delta-seconds, or a date by the server's own clock. A number
 /// that would be decades is a date too: some servers send the epoch, as they do in `X-RateLimit-Reset`.
@@ -20,41 +25,34 @@ pub(crate) fn retry_after(headers: &HeaderMap, received: Moment) -> Option<Durat
     match seconds(value) {
         Some(wait) if wait >= DECADES => epoch(wait.as_secs_f64(), now),
         Some(wait) => Some(wait),
-        None => Some(http_date(value)?.since(now)),
+        None => Some(http_date(value).or_else(|| iso_date(value))?.since(now)),
     }
 }
 
-/// How long until the limit is renewed, as the answer tells it.
-pub(super) fn reset(headers: &HeaderMap, received: Moment) -> Option<Duration> {
-    let named = ["x-ratelimit-reset", "ratelimit-reset", "x-rate-limit-reset"];
-    let value = named.iter().find_map(|name| text(headers, name));
-    let Some(value) = value else { return seconds(parameter(headers, "t")?) };
-    let number: f64 = value.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
-    let now = server_now(headers, received);
-    if number >= 1e8 { epoch(number, now) } else { seconds(value) }
+/// Until a reset that is told as a number (of seconds, or of the epoch, by magnitude), as a duration
+/// (`6m0s`) or as a date.
+pub(super) fn until(value: &str, now: Moment) -> Option<Duration> {
+    let value = value.trim().trim_matches('"');
+    if let Some(wait) = seconds(value) {
+        return if wait >= YEARS { epoch(wait.as_secs_f64(), now) } else { Some(wait) };
+    }
+    if let Some(at) = http_date(value).or_else(|| iso_date(value)) {
+        return Some(at.since(now));
+    }
+    let short = value.starts_with(|first: char| first.is_ascii_digit());
+    let wait = short.then(|| value.parse::<SignedDuration>().ok()).flatten()?;
+    Duration::try_from(wait).ok()
 }
 
-/// Until a number of the epoch: milliseconds or seconds, by magnitude.
+/// Until a number of the epoch: seconds, or thousandths, millionths or billionths of them, by magnitude.
 fn epoch(number: f64, now: Moment) -> Option<Duration> {
-    let millis = if number >= 1e11 { number } else { number * 1000.0 };
+    let millis = match number {
+        number if number >= 1e17 => number / 1e6,
+        number if number >= 1e14 => number / 1e3,
+        number if number >= 1e11 => number,
+        number => number * 1e3,
+    };
     Some(Moment::from_millis(millis as i64).since(now))
-}
-
-/// Whether the answer says that nothing is left.
-pub(super) fn exhausted(headers: &HeaderMap) -> bool {
-    let named = ["x-ratelimit-remaining", "ratelimit-remaining", "x-rate-limit-remaining"];
-    named.iter().any(|name| text(headers, name).is_some_and(|value| value.parse() == Ok(0.0)))
-        || parameter(headers, "r").is_some_and(|value| value.parse() == Ok(0.0))
-}
-
-/// A parameter of the `RateLimit` header: `"default";r=0;t=30`, or `limit=100, remaining=0, reset=30`
-/// of earlier drafts.
-fn parameter<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let long = if name == "r" { "remaining" } else { "reset" };
-    text(headers, "ratelimit")?.split([';', ',']).find_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        (key.trim() == name || key.trim() == long).then(|| value.trim())
-    })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -74,7 +72,7 @@ fn seconds(value: &str) -> Option<Duration> {
 }
 
 /// The server's clock, since its dates are by it.
-fn server_now(headers: &HeaderMap, received: Moment) -> Moment {
+pub(super) fn server_now(headers: &HeaderMap, received: Moment) -> Moment {
     date_of(headers).unwrap_or(received)
 }
 
@@ -88,10 +86,22 @@ fn http_date(value: &str) -> Option<Moment> {
     ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(
         |form| {
             let parsed = BrokenDownTime::parse(form, value).ok()?;
-            let zoned = parsed.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            let zoned = parsed.to_datetime().ok()?.to_zoned(TimeZone::UTC).ok()?;
             Some(Moment::from_millis(zoned.timestamp().as_millisecond()))
         },
     )
+}
+
+/// ISO 8601, with an offset or in UTC without saying so.
+fn iso_date(value: &str) -> Option<Moment> {
+    let local = || {
+        let local: DateTime = value.strip_suffix(" UTC").unwrap_or(value).parse().ok()?;
+        Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    // A bare year or the like is no moment.
+    let dated = value.as_bytes().get(4) == Some(&b'-') && value.contains(':');
+    let at = dated.then(|| value.parse().ok().or_else(local)).flatten()?;
+    Some(Moment::from_millis(jiff::Timestamp::as_millisecond(at)))
 }
 
 #[cfg(test)]
@@ -144,32 +154,36 @@ mod tests {
 
     #[test]
     fn resets_by_magnitude() {
-        for (lines, expected) in [
-            (vec![("x-ratelimit-reset", "784111807")], Some(30)),
-            (vec![("x-ratelimit-reset", "784111807000")], Some(30)),
-            (vec![("x-ratelimit-reset", "30")], Some(30)),
-            (vec![("ratelimit-reset", "45")], Some(45)),
-            (vec![("ratelimit", "\"default\";r=0;t=12")], Some(12)),
-            (vec![("ratelimit", "limit=100, remaining=0, reset=7")], Some(7)),
-            (vec![("x-ratelimit-reset", "784111000")], Some(0)),
-            (vec![("x-ratelimit-reset", "never")], None),
-            (vec![], None),
+        for (value, expected) in [
+            ("784111807", Some(30.0)),
+            ("784111807.5", Some(30.5)),
+            ("784111807000", Some(30.0)),
+            ("784111807000000", Some(30.0)),
+            ("784111807000000000", Some(30.0)),
+            ("784111000", Some(0.0)),
+            ("30", Some(30.0)),
+            ("0.25", Some(0.25)),
+            ("86400", Some(86_400.0)),
+            ("99999999", Some(99_999_999.0)),
+            ("\"45\"", Some(45.0)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30.0)),
+            ("1994-11-06T08:50:07Z", Some(30.0)),
+            ("1994-11-06T09:50:07.5+01:00", Some(30.5)),
+            ("1994-11-06T08:50:07", Some(30.0)),
+            ("1994-11-06 08:50:07 UTC", Some(30.0)),
+            ("1994-11-06T08:49:07Z", Some(0.0)),
+            ("6m0s", Some(360.0)),
+            ("250ms", Some(0.25)),
+            ("never", None),
+            ("-30", None),
+            ("1994", Some(1994.0)),
+            ("1994-11-06", None),
+            ("nan", None),
+            ("inf", None),
+            ("1e999", None),
+            ("", None),
         ] {
-            assert_eq!(reset(&headers(&lines), RECEIVED), expected.map(Duration::from_secs), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn nothing_left() {
-        for (lines, expected) in [
-            (vec![("x-ratelimit-remaining", "0")], true),
-            (vec![("x-ratelimit-remaining", "12")], false),
-            (vec![("ratelimit-remaining", "0")], true),
-            (vec![("ratelimit", "\"default\";r=0;t=12")], true),
-            (vec![("ratelimit", "\"default\";r=10;t=12")], false),
-            (vec![], false),
-        ] {
-            assert_eq!(exhausted(&headers(&lines)), expected, "{lines:?}");
+            assert_eq!(until(value, RECEIVED), expected.map(Duration::from_secs_f64), "{value:?}");
         }
     }
 }

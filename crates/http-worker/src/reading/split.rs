@@ -49,7 +49,8 @@ impl Splitter {
             None => TimeZone::UTC,
             Some(name) => TimeZone::get(name).map_err(|error| {
                 let message = format!("the zone `{name}` is not known: {error}");
-                Failure::new(FailureClass::Permanent, FailureKind::Expression, message).at(task.at)
+                let at = task.places.zone.or(task.at);
+                Failure::new(FailureClass::Permanent, FailureKind::Expression, message).at(at)
             })?,
         };
         let granularity = task.cursor.as_ref().and_then(|cursor| cursor.granularity);

@@ -13,15 +13,17 @@ use http::{HeaderMap, Response, Uri};
 use hyper::body::Incoming;
 
 use super::renewal::refusals;
-use super::{Clock, Shared, is_away, never_sent};
+use super::{Clock, Shared, is_away, never_sent, news};
 use crate::address::{origin, url_of};
 use crate::answer::Answer;
 use crate::auth::Credential;
+use crate::auth::refusals::Refusals;
 use crate::body::{self, BodyError, Collected};
 use crate::client::Client;
 use crate::compile::{CompiledRun, CompiledSpec};
 use crate::network_error;
 use crate::patience::Patience;
+use crate::reading::limit_headers::quotas;
 use crate::reading::retry_after::date_of;
 use crate::redaction::Redactor;
 use crate::redirect::{self, Redirected};
@@ -45,6 +47,9 @@ pub(super) struct Exchange<'a> {
 
 impl Exchange<'_> {
     pub(super) async fn execute(&self, patience: &mut Patience<'_>) -> Execution {
+        if let Some(failure) = self.refusals().and_then(Refusals::given_up) {
+            return never_sent(Outcome::Failed(self.dressed(failure, None, &[])), (self.clock)());
+        }
         let user_agent = &self.shared.config.user_agent;
         let built = match self.spec.request.build(self.job, &self.run.globals, &self.sending, user_agent) {
             Ok(built) => built,
@@ -84,6 +89,11 @@ impl Exchange<'_> {
         };
         let outcome = by_class(self.dressed(failure, None, &[]));
         Execution { outcome, sent, answered, finished: answered, status: None, bytes: 0, news: None }
+    }
+
+    /// What is known of the credential that the request carries, if it cannot be renewed.
+    fn refusals(&self) -> Option<&Refusals> {
+        self.spec.refusals.as_deref().filter(|_| !is_away(self.job))
     }
 
     fn client(&self, url: &Uri) -> Result<Cow<'_, Client>, Failure> {
@@ -126,29 +136,31 @@ impl Exchange<'_> {
                 answered,
             });
         }
+        // Another origin's limits are not those that this request was granted under.
+        let quotas = if is_away(self.job) { Vec::new() } else { quotas(&head.headers, answered) };
         let hop = self.hop(status, &head.headers, &url);
         let cap = if hop.is_some() { self.spec.max_body.min(REDIRECT_BODY) } else { self.spec.max_body };
         let collected = body::collect(body, &head.headers, cap, patience).await;
         let bytes = collected.wire;
-        let finished = |outcome, at| Execution {
+        let finished = |outcome, costs, at| Execution {
             outcome,
             sent,
             answered,
             finished: at,
             status: Some(status),
             bytes,
-            news: None,
+            news: news(quotas, costs),
         };
         if let Some(hop) = hop {
             let outcome = match hop {
                 Ok(hop) => Outcome::Hop(hop),
                 Err(failure) => Outcome::Failed(self.dressed(failure, Some(status), &collected.bytes)),
             };
-            return finished(outcome, (self.clock)());
+            return finished(outcome, Vec::new(), (self.clock)());
         }
         if let Some(failure) = self.incomplete(&collected, status) {
             let outcome = by_class(self.dressed(failure, Some(status), &collected.bytes));
-            return finished(outcome, (self.clock)());
+            return finished(outcome, Vec::new(), (self.clock)());
         }
         let at = (self.clock)();
         self.job.phase.set(Phase::Decoding);
@@ -160,9 +172,12 @@ impl Exchange<'_> {
             secrets: self.secrets_of_urls(),
             received: answered,
         };
-        let (outcome, answer) = self.read(answer).await;
+        let ((outcome, costs), answer) = self.read(answer).await;
         let outcome = self.reauthenticated(outcome);
-        finished(self.dressed_outcome(outcome, &answer), at)
+        if let Some(refusals) = self.refusals() {
+            refusals.note(&outcome);
+        }
+        finished(self.dressed_outcome(outcome, &answer), costs, at)
     }
 
     /// What must not be in a next page's position beside the plan's secrets.
@@ -204,7 +219,7 @@ impl Exchange<'_> {
 
     /// Reads an answer; one that takes long is read on a thread of its own, so that nobody else's
     /// requests, limits or Ctrl-C wait for it.
-    async fn read(&self, answer: Answer) -> (Outcome, Answer) {
+    async fn read(&self, answer: Answer) -> ((Outcome, Vec<(usize, u32)>), Answer) {
         if self.spec.reader.is_quick(&answer.body) {
             return (self.spec.reader.read(self.job, &self.run.globals, &answer), answer);
         }

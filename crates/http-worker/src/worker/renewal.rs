@@ -8,12 +8,14 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use entities::{Execution, Failure, FailureClass, FailureKind, Hop, Job, Moment, Outcome, Phase};
+use entities::{
+    Execution, Failure, FailureClass, FailureKind, Hop, Job, Moment, Outcome, Phase, ServerQuota,
+};
 use http::{HeaderMap, Request};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::task::JoinSet;
 
-use super::{Shared, never_sent};
+use super::{Shared, never_sent, news};
 use crate::address::{origin, url_of};
 use crate::answer::Answer;
 use crate::auth::login::Login;
@@ -25,6 +27,7 @@ use crate::client::{Client, RequestBody};
 use crate::compile::{CompiledRun, CompiledSpec};
 use crate::network_error;
 use crate::patience::{Patience, TimedOut, Timer};
+use crate::reading::limit_headers::quotas;
 use crate::redaction::Redactor;
 
 /// No answer with a token in it is larger.
@@ -56,6 +59,8 @@ struct Asked {
     answered: Moment,
     status: Option<u16>,
     bytes: u64,
+    /// Of the API; what another origin says of its own limits is not about those of the grant.
+    quotas: Vec<ServerQuota>,
 }
 
 impl Renewal {
@@ -155,8 +160,9 @@ impl Renewal {
                 trouble.outcome()
             }
         };
-        let Asked { sent, answered, status, bytes, .. } = asked;
-        Execution { outcome, sent, answered, finished: self.now(), status, bytes, news: None }
+        let Asked { sent, answered, status, bytes, quotas, result: _ } = asked;
+        let news = news(quotas, Vec::new());
+        Execution { outcome, sent, answered, finished: self.now(), status, bytes, news }
     }
 
     fn rotation(&self) -> Option<Rotation> {
@@ -213,7 +219,7 @@ impl Renewal {
                 FailureClass::Transient | FailureClass::Limited => Trouble::Retry(failure, None),
                 FailureClass::Permanent | FailureClass::Bug => Trouble::Refused(failure),
             });
-            Asked { result, sent, answered, status: None, bytes: 0 }
+            Asked { result, sent, answered, status: None, bytes: 0, quotas: Vec::new() }
         };
         let response = match answer {
             Ok(Ok(response)) => response,
@@ -228,6 +234,8 @@ impl Renewal {
         self.job.phase.set(Phase::Receiving);
         let (head, body) = response.into_parts();
         let status = head.status.as_u16();
+        let at_home = url_of(&url).is_ok_and(|url| origin(&url) == origin(&self.spec().request.address.url));
+        let quotas = if at_home { quotas(&head.headers, answered) } else { Vec::new() };
         let cap = self.spec().max_body.min(MAX_BODY);
         let Collected { bytes, wire, announced, error } =
             body::collect(body, &head.headers, cap, patience).await;
@@ -244,10 +252,10 @@ impl Renewal {
                         login.granted(&answer, sent, &self.run.globals, &self.job.context.vars)
                     }
                 };
-                Asked { result, sent, answered, status: None, bytes: 0 }
+                Asked { result, sent, answered, status: None, bytes: 0, quotas: Vec::new() }
             }
         };
-        Asked { status: Some(status), bytes: wire, ..asked }
+        Asked { status: Some(status), bytes: wire, quotas, ..asked }
     }
 
     fn answer(&self, status: u16, headers: HeaderMap, body: Bytes, received: Moment) -> Answer {

@@ -6,6 +6,7 @@ mod server;
 
 mod answers;
 mod formats;
+mod limits;
 mod proxies;
 mod redirects;
 mod rotation;

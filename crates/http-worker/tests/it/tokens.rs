@@ -517,3 +517,34 @@ async fn next_urls_hold_no_session() {
 pub(crate) fn refresh(token: &str) -> Grant {
     Grant::RefreshToken(template(token))
 }
+
+/// A key of the plan's own: after ten refusals nothing more is sent, unless it was ever taken.
+#[tokio::test]
+async fn a_key_that_is_never_taken_is_not_tried_for_ever() {
+    for (taken, expected) in [(0, 10), (1, 30)] {
+        let good = AtomicU32::new(taken);
+        let server = Server::start(move |_| {
+            let is_good =
+                good.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            (answer(if is_good { 200 } else { 401 }, "", b"[]"), Then::Keep)
+        });
+        let case = Case::get(&server.origin, "/x", |case| {
+            case.endpoint.auth = Auth::Bearer(template("{{ secrets.canary }}"));
+            case.canary = "S3CR3T".to_owned();
+        });
+        let (workers, job) = (case.workers(), case.job());
+        let mut worker = workers.worker(entities::WorkerId(0));
+        let mut last = None;
+        for _ in 0..30 {
+            last = Some(worker.execute(&job).await.outcome);
+        }
+        assert_eq!(server.requests().len(), expected);
+        let Some(Outcome::Failed(failure)) = last else { panic!("{last:?}") };
+        assert_eq!(failure.kind, FailureKind::Unauthorized);
+        assert_eq!(failure.message.starts_with("not sent: "), expected == 10, "{failure:?}");
+        assert!(failure.request.is_some() && !format!("{failure:?}").contains("S3CR3T"), "{failure:?}");
+        // Another run begins anew.
+        let again = worker.execute(&case.job()).await;
+        assert!(again.status == Some(401), "{again:?}");
+    }
+}

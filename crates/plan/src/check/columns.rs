@@ -20,8 +20,10 @@ pub(super) fn check(plan: Whole<'_>, task: &TaskSpec) {
             &format!("`where` is asked after `map` of [tasks.{}]", task.name),
         );
     }
-    let (Some(parent), Some(records)) = (plan.parent(task), task.records()) else { return };
-    if let (Over::Records { filter: Some(filter), .. }, Some(map)) = (&records.over, &parent.reading.map) {
+    for records in &task.foreach {
+        let Over::Records { task: parent, filter: Some(filter), .. } = &records.over else { continue };
+        let Some(Some(parent)) = plan.tasks.get(parent.0 as usize) else { continue };
+        let Some(map) = &parent.reading.map else { continue };
         let kept = projection::fields(&map.source).map(|mut kept| {
             kept.extend(parent.reading.fields.iter().map(|(name, _)| name.clone()));
             kept

@@ -1,55 +1,92 @@
 //! How tasks hang together, and what nothing uses.
 
-use entities::Over;
+use std::collections::VecDeque;
+
+use entities::{Foreach, Place, TaskSpec};
 
 use crate::check::Whole;
 use crate::names::span;
 
-/// A task cannot be repeated over its own records, not even through others.
+/// A task cannot be repeated over its own records, not even through others; and a list of
+/// rows is read when all that fill its table have ended, so that none of those may wait for it.
 pub(super) fn check_cycles(plan: Whole<'_>) -> bool {
-    let (findings, tasks) = (plan.findings, plan.tasks);
+    let findings = plan.findings;
     let mut cyclic = false;
-    for (index, task) in tasks.iter().enumerate() {
+    for (index, task) in plan.tasks.iter().enumerate() {
         let Some(task) = task else { continue };
+        let Some(circle) = circle_of(plan, index) else { continue };
+        cyclic = true;
+        let by_records = circle.iter().all(|step| step.by_records);
         let mut path = vec![task.name.as_str()];
-        let mut at = task;
-        let mut members = vec![index];
-        while let Some(parent) = at.parent() {
-            let parent = parent.0 as usize;
-            let Some(Some(next)) = tasks.get(parent) else { break };
-            path.push(&next.name);
-            if parent == index {
-                cyclic = true;
-                // Each circle is reported once, at its first task.
-                if members.iter().min() == Some(&index) {
-                    let foreach =
-                        task.foreach.iter().find(|foreach| matches!(foreach.over, Over::Records { .. }));
-                    let message = if path.len() == 2 {
-                        format!("[tasks.{}] is repeated over its own records", task.name)
-                    } else {
-                        format!("tasks are repeated over each other's records: {}", path.join(" <- "))
-                    };
-                    findings.push(
-                        findings
-                            .error(
-                                "cycle",
-                                foreach.map_or(span(task.at), |foreach| span(foreach.at)),
-                                message,
-                            )
-                            .label("goes in a circle")
-                            .help("one task must begin without another's records"),
-                    );
-                }
-                break;
-            }
-            if members.contains(&parent) {
-                break;
-            }
-            members.push(parent);
-            at = next;
-        }
+        path.extend(circle.iter().filter_map(|step| Some(plan.tasks.get(step.to)?.as_ref()?.name.as_str())));
+        let (message, help) = match (by_records, path.len()) {
+            (true, 2) => (
+                format!("[tasks.{}] is repeated over its own records", task.name),
+                "one task must begin without another's records",
+            ),
+            (true, _) => (
+                format!("tasks are repeated over each other's records: {}", path.join(" <- ")),
+                "one task must begin without another's records",
+            ),
+            (false, 2) => (
+                format!("[tasks.{}] reads all rows of a table that it fills itself", task.name),
+                "fill a table of its own: table = \"…\"",
+            ),
+            (false, _) => (
+                format!("tasks wait for each other to fill their tables: {}", path.join(" <- ")),
+                "all rows of a table are read when every task that fills it has ended: let one of them fill another table",
+            ),
+        };
+        let at = circle.first().map_or(task.at, |step| step.at);
+        findings.push(findings.error("cycle", span(at), message).label("goes in a circle").help(help));
     }
     cyclic
+}
+
+/// One task waits for another.
+#[derive(Clone, Copy)]
+struct Step {
+    to: usize,
+    /// The `foreach` name because of which it does.
+    at: Place,
+    /// It runs over the other's records; else over rows of a table that the other fills, too.
+    by_records: bool,
+}
+
+/// The shortest way from a task back to itself. Each circle is found at its first task only.
+fn circle_of(plan: Whole<'_>, first: usize) -> Option<Vec<Step>> {
+    let mut ways: VecDeque<Vec<Step>> = VecDeque::from([Vec::new()]);
+    let mut seen = vec![false; plan.tasks.len()];
+    while let Some(way) = ways.pop_front() {
+        let at = way.last().map_or(first, |step| step.to);
+        for step in steps(plan, at).into_iter().filter(|step| step.to >= first) {
+            let further = || way.iter().copied().chain([step]).collect();
+            if step.to == first {
+                return Some(further());
+            }
+            if !std::mem::replace(seen.get_mut(step.to)?, true) {
+                ways.push_back(further());
+            }
+        }
+    }
+    None
+}
+
+/// Whom a task waits for: first those whose records it is repeated over.
+fn steps(plan: Whole<'_>, index: usize) -> Vec<Step> {
+    let Some(Some(task)) = plan.tasks.get(index) else { return Vec::new() };
+    let to = |foreach: &Foreach| Some((foreach.task()?.0 as usize, foreach.at));
+    let records = task.foreach.iter().filter_map(to);
+    let mut steps: Vec<Step> = records.map(|(to, at)| Step { to, at, by_records: true }).collect();
+    for (of, at) in task.lists().filter_map(to) {
+        let Some(Some(of)) = plan.tasks.get(of) else { continue };
+        let fills = |other: &Option<TaskSpec>| {
+            other.as_ref().is_some_and(|other| other.table.eq_ignore_ascii_case(&of.table))
+        };
+        let others = plan.tasks.iter().enumerate().filter(|(_, other)| fills(other));
+        steps.extend(others.map(|(to, _)| Step { to, at, by_records: false }));
+    }
+    steps
 }
 
 pub(super) fn check_unused_endpoints(plan: Whole<'_>) {

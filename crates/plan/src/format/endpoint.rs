@@ -4,8 +4,17 @@ use super::{Key, Level, Names, Section, Shape};
 
 const TIMEOUT: &str = "timeout = { connect = \"10s\", idle = \"30s\", total = \"5m\" }\n";
 const RETRY: &str = "retry = { attempts = 5, backoff = \"1s..1m\" }\n";
-const LIMIT: &str =
-    "limits = [{ rate = \"5000/h\", scope = \"token\", reserve = 100, resets = \"00:00 Asia/Shanghai\" }]\n";
+/// What a request costs, in a task as in a limit.
+pub(super) const COST: Shape =
+    Shape::AnyOf(&[Shape::Integer(1, u32::MAX as i64), Shape::Jq, Shape::Table("cost")]);
+const RESERVE: Shape = Shape::AnyOf(&[
+    Shape::Integer(0, u32::MAX as i64),
+    Shape::Pattern(r"^\s*[0-9][0-9_]*\s*%?\s*$", "a number or a percentage: `\"500\"`, `\"30%\"`"),
+]);
+const RESETS: Shape = Shape::Pattern(
+    r"^\s*(([A-Za-z]+|[0-9]{1,2})\s+)?[0-9]{1,2}:[0-9]{2}\s+\S+\s*$",
+    "`\"00:00 Asia/Shanghai\"`, `\"Monday 00:00 UTC\"` or `\"1 00:00 UTC\"`",
+);
 
 pub(super) const AUTH: Shape = Shape::AnyOf(&[Shape::Choice(&["none"]), Shape::Table("auth")]);
 
@@ -45,7 +54,8 @@ pub(super) const SECTIONS: &[Section] = &[
                 "limits",
                 Shape::List(&Shape::AnyOf(&[Shape::Rate, Shape::Table("limit")])),
                 "How many requests may be sent in how much time. All hold at once, over every plan that uses the same \
-                 credential on this machine, and they are never exceeded. `[]` means none.",
+                 credential on this machine, and they are never exceeded. `[]` means none. A limit may say more: \
+                 [see below](#limits-more-than-a-rate).",
                 "limits = [\"5000/h\", \"900/min\"]\n",
             )
             .default("`[\"10/s\"]`, a polite guess"),
@@ -102,15 +112,48 @@ pub(super) const SECTIONS: &[Section] = &[
         ..Section::of("retry", "`retry`", 3, Level::Endpoint)
     },
     Section {
-        doc: "A limit with more to it than a rate.",
+        doc: "A limit with more to it than a rate is a table. Every limit in the list holds at once.",
         keys: &[
-            Key::new("rate", Shape::Rate, "The rate.", LIMIT).required().later(4),
-            Key::new("cost", Shape::Value, "What one request counts.", "limits = [{ rate = \"100/s\", cost = 5 }]\n").later(4),
-            Key::new("scope", Shape::Text, "Who shares the limit.", LIMIT).later(4),
-            Key::new("reserve", Shape::Integer(0, i64::MAX), "What is left for others.", LIMIT).later(4),
-            Key::new("resets", Shape::Text, "When a quota is full again.", LIMIT).later(4),
+            Key::new(
+                "rate",
+                Shape::Rate,
+                "How many in how long.",
+                "limits = [{ rate = \"20000/day\", resets = \"00:00 Asia/Shanghai\" }, \"500/min\"]\n",
+            )
+            .required(),
+            Key::new(
+                "cost",
+                COST,
+                "What one request takes of this limit, whatever its task says. See [`cost`](#cost).",
+                "limits = [\"20/s\", { rate = \"1000/min\", cost = { most = 100, actual = \".extensions.cost.actualQueryCost\" } }]\n",
+            )
+            .default("the task's `cost`, else 1"),
+            Key::new(
+                "scope",
+                Shape::Pattern("^[A-Za-z0-9_-]+$", "`\"endpoint\"`, `\"host\"`, `\"credential\"` or a name of your own"),
+                "Which requests are counted together. `endpoint`: only those of this endpoint · `host`: all to this origin, \
+                 whatever the credential (a limit by address) · `credential`: all with this credential, whatever the origin \
+                 · any other name: all limits that have it, in every plan.",
+                "limits = [\"10/s\", { rate = \"100000/day\", scope = \"company-quota\" }]\n",
+            )
+            .default("all with this origin and credential"),
+            Key::new(
+                "reserve",
+                RESERVE,
+                "How much of it is left for others who use the same key: a number, or a part of the rate. Rounded up.",
+                "limits = [{ rate = \"5000/h\", reserve = \"10%\" }]\n",
+            )
+            .default("0"),
+            Key::new(
+                "resets",
+                RESETS,
+                "When a quota begins anew, all of it at once: for limits per day `\"HH:MM ZONE\"`, per week `\"Monday HH:MM \
+                 ZONE\"`, per month `\"1 HH:MM ZONE\"` (the day of the month; its last one if it is shorter). Without it, \
+                 the limit holds in *any* such time.",
+                "limits = [{ rate = \"1000000/month\", resets = \"1 00:00 UTC\" }]\n",
+            )
+            .default("a sliding window"),
         ],
-        later: Some(4),
-        ..Section::of("limit", "A limit as a table", 3, Level::Endpoint)
+        ..Section::of("limit", "`limits`: more than a rate", 3, Level::Endpoint)
     },
 ];

@@ -78,7 +78,12 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     Section {
         doc: "Each record that another task lands and that is new, or differs from the row held. The name has the record's \
-              fields, and the `foreach` names of the other task. Children start while their parent still pages.",
+              fields, and the `foreach` names of the other task. Children start while their parent still pages.\n\n\
+              Records of several tasks multiply, too: `foreach = { issue = { task = \"issues\" }, user = { task = \"users\", \
+              all = true } }`. One of the names may be driven by changed records; the others say `all = true`. Their rows \
+              are read into memory once their tasks are done (a million rows or 256 MiB of each name at most), so that \
+              nothing is asked for before. What changes drives is the one name: a new issue is paired with all users, a new \
+              user not with the old issues. Where all of them say `all`, every pair is asked for in every run.",
         keys: &[
             Key::new("task", Shape::Text, "The other task.", RECORDS).required(),
             Key::new("where", Shape::Jq, "Only the records for which it holds.", RECORDS),

@@ -70,6 +70,7 @@ pub(super) const SECTIONS: &[Section] = &[
             Key::new("until", Shape::Jq, ENDING, UNTIL),
             Key::new("max_pages", Shape::Integer(1, 4_294_967_295), MOST, UNTIL).default("no end"),
         ],
+        one_at_most: &[&["pages", "total"]],
         ..Section::of("page", "`by = \"page\"`", 3, Level::Task)
     },
     Section {

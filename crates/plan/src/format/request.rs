@@ -1,9 +1,12 @@
 //! `[tasks.NAME]`: the request, and what its answer means.
 
-use super::endpoint::AUTH;
+use super::endpoint::{AUTH, COST};
 use super::{Key, Level, Names, Section, Shape};
 
 const FOR: &str = "on = [{ when = \".code == 40203\", do = \"wait\", for = \"1m\", message = \"too many calls a minute\" }]\n";
+const COST_EXAMPLE: &str = "post = \"/graphql\"\n\
+                            json = { query = \"{ orders(first: 100) { nodes { id } } }\" }\n\
+                            cost = { most = 8, actual = \".extensions.cost.actualQueryCost\" }\n";
 
 pub(super) const SECTIONS: &[Section] = &[
     Section {
@@ -75,14 +78,48 @@ pub(super) const SECTIONS: &[Section] = &[
                 "A header that carries a key of the request's own, the same however often it is sent.",
                 "post = \"/reports\"\njson = { kind = \"daily\" }\nidempotency = \"Idempotency-Key\"\n",
             ),
-            Key::new("cost", Shape::Value, "What one request counts against the limits.", "cost = 5\n").later(4),
-            Key::new("weight", Shape::Integer(1, i64::MAX), "Its share of the limits beside other tasks.", "weight = 3\n")
-                .later(4),
-            Key::new("order", Shape::Choice(&["newest"]), "Newest windows first.", "order = \"newest\"\n").later(4),
+            Key::new(
+                "cost",
+                COST,
+                "What each of its requests takes of the limits that do not say so themselves: see [`cost`](#cost).",
+                "get = \"/search\"\ncost = 5\n",
+            )
+            .default("1"),
+            Key::new(
+                "weight",
+                Shape::Integer(1, 1_000),
+                "Its share beside other tasks that have to wait for the same limit: one of weight 3 gets three times as much \
+                 of it as one of weight 1.",
+                "weight = 3\n",
+            )
+            .default("1"),
+            Key::new(
+                "order",
+                Shape::Choice(&["newest"]),
+                "`newest`: the latest windows of `foreach` are asked for first, for all its other names, so that a run that \
+                 its quota ends has what is fresh. Below the records of another task: the latest of each record.",
+                "get = \"/bars\"\n\
+                 query = { from = \"{{ day.start }}\", to = \"{{ day.end }}\" }\n\
+                 foreach = { day = { every = \"1 day\", from = \"2024-01-01\", to = \"{{ now }}\" } }\n\
+                 order = \"newest\"\n",
+            )
+            .default("as `foreach` says it"),
         ],
         one_of: &[&["get", "post"]],
         one_at_most: &[&["json", "form", "body"]],
         ..Section::of("task", "Tasks: `[tasks.NAME]`", 2, Level::Task)
+    },
+    Section {
+        doc: "Under a limit, a request takes one token of it, unless `cost` says otherwise. It is a number; or jq that reads \
+              from the answer what the request did cost (`.` is the body; `$status`, `$headers`, `$vars` are bound, and in a \
+              task the `foreach` names); or both, as a table. What it can cost at `most` is taken when it goes, and what it \
+              did not cost is given back when the answer is there. Without `most`, the first request goes alone, and from \
+              then on the greatest cost seen is taken. An answer that does not say its cost has cost what was taken.",
+        keys: &[
+            Key::new("most", Shape::Integer(1, u32::MAX as i64), "The most a request can cost.", COST_EXAMPLE),
+            Key::new("actual", Shape::Jq, "Yields what it did cost. Fractions are rounded up.", COST_EXAMPLE).required(),
+        ],
+        ..Section::of("cost", "`cost`", 3, Level::Task)
     },
     Section {
         doc: "Without rules: 408, 5xx, network errors and truncated bodies are tried again; 429, 503 with `Retry-After`, and \

@@ -106,9 +106,9 @@ fn shape(shape: &Shape) -> Value {
         Shape::Jq => json!({ "type": "string", "pattern": r"\S" }),
         Shape::Duration => text_like(&format!("^{DURATION}$")),
         Shape::Size => text_like(r"^\s*[0-9]+\s*([kK]?B|[MG]B|[KMG]iB)\s*$"),
-        Shape::Rate => {
-            text_like(&format!(r"^\s*[0-9_]+\s*/\s*((s|sec|second|min|minute|h|hour|d|day)\s*|{DURATION})$"))
-        }
+        Shape::Rate => text_like(&format!(
+            r"^\s*[0-9_]+\s*/\s*((s|sec|second|min|minute|h|hour|d|day|week|month)\s*|{DURATION})$"
+        )),
         Shape::BackOff => text_like(&format!(r"^{DURATION}\.\.{DURATION}$")),
         Shape::Step => text_like(&format!(
             r"^({DURATION}|\s*[0-9]+\s*(day|week|month|year|hour|minute|min|second)s?\s*)$"

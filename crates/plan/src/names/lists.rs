@@ -11,13 +11,13 @@ use crate::zone::zone_named;
 
 impl Names<'_> {
     /// Checks one name of `foreach` and says whether it begins at the cursor.
-    pub(super) fn foreach(&self, foreach: &Foreach, task: &TaskSpec, parent: Option<&TaskSpec>) -> bool {
+    pub(super) fn foreach(&self, foreach: &Foreach, task: &TaskSpec, tasks: &[Option<TaskSpec>]) -> bool {
         // Lists and windows below a parent record may read it; nothing else is known yet.
         let record: Vec<Foreach> =
             task.records().filter(|record| record.name != foreach.name).cloned().into_iter().collect();
         let visible = Visible {
             foreach: &record,
-            parent,
+            tasks,
             own_names: OwnNames::OfRecords,
             ..Visible::nothing("`foreach`")
         };
@@ -59,6 +59,7 @@ impl Names<'_> {
             }
             Over::Records { filter, which, .. } => {
                 let Some(filter) = filter else { return false };
+                let parent = foreach.task().and_then(|parent| tasks.get(parent.0 as usize)?.as_ref());
                 let own: Vec<&str> = parent
                     .map(|parent| parent.foreach.iter().map(|foreach| foreach.name.as_str()).collect())
                     .unwrap_or_default();

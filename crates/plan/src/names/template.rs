@@ -135,7 +135,7 @@ impl Names<'_> {
                 {
                     return true;
                 }
-                Some(foreach) => match bound_problem(foreach, second, visible.parent) {
+                Some(foreach) => match bound_problem(foreach, second, visible.tasks) {
                     Some((message, help)) => error("unknown-name", message).label("not there").help(help),
                     None => return true,
                 },

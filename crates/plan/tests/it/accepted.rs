@@ -56,6 +56,23 @@ fn cursors_are_sent_in_many_ways() {
 }
 
 #[test]
+fn a_cursor_may_have_a_type_that_leaves_it_what_it_is() {
+    let check = |start: &str, kind: &str, more: &str| {
+        check(&format!(
+            "[tasks.x]\nget = \"/x\"\nquery = {{ a = \"{{{{ cursor }}}}\" }}\ncursor = {{ field = \"at\", start = {start} }}\ntypes = {{ at = \"{kind}\" }}\n{more}"
+        ));
+    };
+    check("\"2024-01-01T00:00:00Z\"", "timestamp", "");
+    check("\"2024-01-01\"", "date", "");
+    check("1704067200", "int", "");
+    check("0", "decimal", "");
+    check("\"20240101\"", "text", "");
+    // A key knows what comes again, whatever it became.
+    check("1704067200", "timestamp", "key = [\"id\"]");
+    check("\"20240101\"", "date", "key = [\"id\"]");
+}
+
+#[test]
 fn a_lookback_needs_a_time_of_any_form() {
     for start in [
         "\"2024-01-01\"",

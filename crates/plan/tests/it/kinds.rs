@@ -198,8 +198,12 @@ fn a_fingerprint_changes_with_what_starts_a_task_over_and_only_then() {
     check("redirects = [\"https://cdn.example.com\", \"http://127.0.0.1:8080/\"]\n", "", &[]);
     check("headers = { Content-Type = \"application/x-www-form-urlencoded\" }\n", "", &[]);
     check("schema = \"frozen\"", "schema = \"evolve\"", &[]);
+    check("weight = 2", "weight = 3", &[]);
+    check("cost = { most = 3", "cost = { most = 4", &[]);
+    check("reserve = \"10%\"", "reserve = \"20%\"", &[]);
     // … what is asked, and what is made of it, may not.
     check("zone = \"Asia/Shanghai\"", "zone = \"UTC\"", &["days"]);
+    check("order = \"newest\"\n", "", &["days"]);
     check("overlap = \"2h\"", "overlap = \"3h\"", &["days"]);
     check("to = \"{{ now }}\", overlap", "to = \"{{ today }}\", overlap", &["days"]);
     check("lookback = \"3d\"", "lookback = \"4d\"", &["days"]);

@@ -4,6 +4,7 @@ mod accepted;
 mod format;
 mod invalid;
 mod kinds;
+mod limits;
 mod noise;
 mod secrets;
 mod valid;

@@ -118,6 +118,9 @@ const TASK_KEYS: &[(&str, &[&str])] = &[
     ),
     ("redirects", &["[\"https://cdn.example\"]", "\"none\""]),
     ("idempotency", &["\"Idempotency-Key\""]),
+    ("cost", &["5", "\".c\"", "{ most = 9, actual = \"$status\" }", "{ most = 11, actual = \".c\" }"]),
+    ("weight", &["3", "0"]),
+    ("order", &["\"newest\""]),
 ];
 
 /// A plan of two tasks that write what `said` picks of each key; 0 leaves a key out.
@@ -190,6 +193,21 @@ proptest! {
         check(&built(path, &said));
     }
 
+    /// What stands in a limit is taken apart by hand.
+    #[test]
+    fn any_limit(
+        rate in "[0-9_]{1,3} ?/ ?(s|min|h|day|week|month|3s|1d)|\\PC{0,10}",
+        reserve in "[0-9_]{0,3} ?%?|\\PC{0,6}",
+        resets in "((Mon|Sunday|[0-9]{1,2})\\s{1,2})?[0-9]{1,2}:[0-9]{1,2}\\s(UTC|Asia/Tokyo|\\PC{0,5})|(\\PC|\\s){0,16}",
+        scope in "host|team|\\PC{0,6}",
+    ) {
+        let quoted = |text: &str| serde_json::Value::from(text.replace('\u{7f}', "")).to_string();
+        check(&format!(
+            "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\nlimits = [{}, {{ rate = {}, reserve = {}, resets = {}, scope = {} }}]\n[tasks.t]\nget = \"/x\"\n",
+            quoted(&rate), quoted(&rate), quoted(&reserve), quoted(&resets), quoted(&scope),
+        ));
+    }
+
     #[test]
     fn any_text(text in "\\PC{0,200}") {
         check(&text);
@@ -199,7 +217,8 @@ proptest! {
 /// Each key that needs no other is right on its own: else nothing of the above would get far.
 #[test]
 fn some_built_plans_are_right() {
-    let needing = ["json", "form", "body", "query", "foreach", "map", "fields", "on", "cursor", "deleted"];
+    let needing =
+        ["json", "form", "body", "query", "foreach", "map", "fields", "on", "cursor", "deleted", "order"];
     for (at, (key, values)) in TASK_KEYS.iter().enumerate().filter(|(_, (key, _))| !needing.contains(key)) {
         // The page in the path needs a path that has it.
         let path = if *key == "paginate" { 3 } else { 0 };

@@ -1,6 +1,8 @@
 //! Children: which records drive them, and what is owed to the next run.
 
-use entities::{Bindings, Child, Committed, Entry, Mode, ResumeMode, RunEnd, RunId, SpecIndex, TaskId};
+use entities::{
+    Bindings, Child, Committed, Entry, Mode, Over, ResumeMode, RunEnd, RunId, SpecIndex, SyncPlan, TaskId,
+};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, batch, child_of, failure, landing_of, plan, spec};
@@ -145,6 +147,63 @@ fn a_changed_child_starts_over_with_every_record_of_its_parent() {
     assert_eq!(land_parents(&mut f, run, 0, 1, both).children, [(SpecIndex(1), 2)]);
 }
 
+/// The child of `parents` with a list of `others`, too.
+fn with_list(mode: Mode) -> SyncPlan {
+    let mut child = child_of(spec("c", mode, &["a"]), 0);
+    let over = Over::Records { task: SpecIndex(2), filter: None, batch: None, which: entities::Which::All };
+    let at = entities::Place::default();
+    child.foreach.insert(0, entities::Foreach { name: "other".to_owned(), over, at });
+    plan("p", vec![spec("parents", Mode::Merge, &["id"]), child, spec("others", Mode::Merge, &["id"])])
+}
+
+#[test]
+fn a_child_starts_over_with_the_task_whose_rows_it_multiplies_with() {
+    let mut f = Fixture::new();
+    let before = with_list(Mode::Merge);
+    let run = f.begin(&before);
+    land_parents(&mut f, run, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    let heads = f.open_tasks(run, 1);
+    let mut first = landing_of(run, heads[0].clone(), Ok(batch(&json!([{"a": 1}]))));
+    let names = json!({"other": {"id": 7}, "parent": {"id": 1}});
+    first.task.bindings = Bindings(std::sync::Arc::new(names.as_object().unwrap().clone()));
+    let (start, end) = (None, None);
+    first.task.slice =
+        Some(entities::Slice { head: heads[0].id, index: 0, stride: 1, start, end, half: false });
+    f.commit(vec![Entry::Land(Box::new(first))]);
+    assert_eq!(f.open_tasks(run, 1).len(), 1);
+
+    // Other rows, other products: both records drive the child anew.
+    let mut changed = before.clone();
+    changed.tasks[2].fingerprint = "2".to_owned();
+    let begun = f.try_begin(&changed, ResumeMode::Resume).unwrap();
+    assert_eq!((begun.specs[1].done, begun.specs[1].open), (0, 2));
+    let open = f.open_tasks(run, 1);
+    assert!(open.iter().all(|task| task.slice.is_none() && task.bindings.0.len() == 1), "{open:?}");
+}
+
+#[test]
+fn a_retry_has_the_children_that_its_records_drive_and_the_full_copies_that_read_its_rows() {
+    for (mode, failed, expected) in [
+        (Mode::Merge, 2, vec![2]),
+        (Mode::Replace, 2, vec![1, 2]),
+        (Mode::Merge, 0, vec![0, 1]),
+        (Mode::Replace, 0, vec![0, 1]),
+    ] {
+        let mut f = Fixture::new();
+        let plan = with_list(mode);
+        let run = f.begin(&plan);
+        for index in [0, 2] {
+            let came = if index == failed { Err(failure()) } else { Ok(batch(&json!([{"id": 1}]))) };
+            let landing = f.landing(run, index, 0, came);
+            f.commit(vec![Entry::Land(Box::new(landing))]);
+        }
+        f.end(run, &[(0, 0), (1, 0), (2, 0)], RunEnd::Failed);
+        let begun = f.retry(&plan).unwrap();
+        let specs: Vec<u32> = begun.specs.iter().map(|progress| progress.spec.0).collect();
+        assert_eq!(specs, expected, "{mode:?}, {failed} failed");
+    }
+}
+
 #[test]
 fn a_child_that_changed_between_runs_is_driven_by_every_record_unless_it_appends() {
     for (mode, expected) in [(Mode::Merge, vec![(SpecIndex(1), 1)]), (Mode::Append, vec![])] {
@@ -208,7 +267,7 @@ fn the_pages_behind_a_refused_record_are_opened() {
 }
 
 /// Parents that only drive `c` when they are new or differ, `c`, and a task of its own.
-fn family() -> entities::SyncPlan {
+fn family() -> SyncPlan {
     plan(
         "p",
         vec![

@@ -139,6 +139,12 @@ fn a_frozen_table_takes_no_other_columns() {
                 (Some(failure), Some(words)) => {
                     assert_eq!(failure.kind, FailureKind::Record);
                     assert!(failure.message.contains(words), "{failure}");
+                    let request = failure.request.unwrap_or_default();
+                    assert!(request.starts_with("GET /"), "the request it is about: {request}");
+                    assert!(
+                        !failure.help.unwrap_or_default().contains("types"),
+                        "a frozen table has its types"
+                    );
                     failed += 1;
                 }
                 other => panic!("{mode:?} {records}: {other:?}"),

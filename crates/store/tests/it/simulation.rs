@@ -127,7 +127,7 @@ fn window(start: i64, end: i64) -> Value {
 fn combination(task: &Task) -> Option<String> {
     [LOG, DAYS]
         .contains(&task.spec.0)
-        .then(|| Landing::combination_of(&task.bindings, &["day".to_owned()], None))
+        .then(|| Landing::combination_of(&task.bindings, &["day".to_owned()], &[]))
 }
 
 /// One process.

@@ -103,7 +103,13 @@ impl WorkerFactory for Factory {
         Ok(())
     }
 
-    fn drive(&self, _: &Arc<RunContext>, _: SpecIndex, _: Vars) -> Result<Option<Bindings>, Failure> {
+    fn drive(
+        &self,
+        _: &Arc<RunContext>,
+        _: SpecIndex,
+        _: usize,
+        _: Vars,
+    ) -> Result<Option<Bindings>, Failure> {
         Ok(None)
     }
 

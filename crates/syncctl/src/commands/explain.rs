@@ -1,42 +1,63 @@
-//! `syncctl explain`: what a run would do: known, estimated from earlier runs, or not known. No network, no
-//! secret is resolved.
+//! `syncctl explain`: what a run would do: known, estimated from earlier runs, or not known. No network; secrets
+//! only name the budgets that are used already, and no command is run for one.
 
 mod experience;
+mod limits;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use engine::{EndpointForecast, Forecast, TaskForecast};
-use entities::{Auth, Limits, Redirects, SecretSource, Secrets, StoreTarget, SyncPlan, TaskSpec, Which};
+use engine::{Costs, Forecast, TaskForecast};
+use entities::{
+    Auth, Cost, Limit, Limits, Moment, Redirects, Scope, SecretSource, Secrets, StoreTarget, SyncPlan,
+    TaskSpec, Which,
+};
 use serde_json::{Value, json};
 
 use self::experience::Known;
+use self::limits::{Fit, Times};
 use crate::cli::{ExplainArgs, OutputKind};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::plan_file;
 use crate::report;
-use crate::terminal::{Paint, clean, count, counted, duration, table, to_stdout};
+use crate::terminal::{Paint, clean, count, counted, table, to_stdout};
 
 pub(super) fn explain(args: &ExplainArgs, context: &Context) -> Outcome {
     let plan = plan_file::load(&args.plan, &args.set, context)?;
     plan_file::check_tasks(&plan, &args.tasks)?;
-    let known = experience::known(&plan);
-    let forecast = engine::forecast_of(&plan, &args.tasks, context.now(), &known.experience)
+    let now = context.now();
+    let known = experience::known(&plan, &args.plan, context);
+    let forecast = engine::forecast_of(&plan, &args.tasks, now, &known.experience, args.wait)
         .map_err(|error| report::problem_of(error, &plan, &Secrets::default(), context.colour))?;
-    let shown =
-        Shown { plan: &plan, forecast: &forecast, known: &known, paint: Paint(context.stdout_colour) };
+    let is_exact = is_exact(&forecast);
+    let (zone, wait) = (&context.zone, args.wait);
+    let times = Times { plan: &plan, forecast: &forecast, known: &known, now, zone, wait, is_exact };
+    let fit = args.within.map(|within| times.fit(within));
+    let shown = Shown {
+        plan: &plan,
+        forecast: &forecast,
+        known: &known,
+        times,
+        fit: fit.as_ref(),
+        paint: Paint(context.stdout_colour),
+    };
     match args.output {
         OutputKind::Human => to_stdout(&shown.text()),
         OutputKind::Json => to_stdout(&format!("{:#}\n", shown.object())),
     }
-    Ok(Exit::Complete)
+    Ok(match fit {
+        Some(Fit { fits: false, .. }) => Exit::No,
+        _ => Exit::Complete,
+    })
 }
 
 struct Shown<'a> {
     plan: &'a SyncPlan,
     forecast: &'a Forecast,
     known: &'a Known,
+    times: Times<'a>,
+    /// What comes of `--within`.
+    fit: Option<&'a Fit>,
     paint: Paint,
 }
 
@@ -72,6 +93,11 @@ impl Shown<'_> {
         for sentence in self.sentences() {
             out.push_str(&format!("{}\n", clean(&sentence)));
         }
+        if let Some(fit) = self.fit {
+            let why = clean(&fit.why).into_owned();
+            let why = if fit.fits { self.paint.green(&why) } else { self.paint.red(&why) };
+            out.push_str(&format!("{why}\n"));
+        }
         out
     }
 
@@ -100,7 +126,12 @@ impl Shown<'_> {
             vec![
                 clean(&endpoint.name).into_owned(),
                 clean(&endpoint.base_url.source).into_owned(),
-                limits_of(&endpoint.limits).join(", "),
+                match &endpoint.limits {
+                    Limits::Declared(limits) if !limits.is_empty() => {
+                        limits.iter().map(limit_words).collect::<Vec<_>>().join(", ")
+                    }
+                    limits => limits_of(limits).join(", "),
+                },
                 format!("{} at a time", endpoint.concurrency),
             ]
         };
@@ -132,7 +163,7 @@ impl Shown<'_> {
             vec![clean(name).into_owned(), clean(&source_of(source)).into_owned()]
         };
         let rows: Vec<Vec<String>> = self.plan.secrets.iter().map(row).collect();
-        format!("{}{}", self.title("secrets (not read now)"), table(&rows, &[false; 2]))
+        format!("{}{}", self.title("secrets (sent nowhere now)"), table(&rows, &[false; 2]))
     }
 
     /// The endpoints that the wanted tasks use, where their tokens come from, and where redirects may lead.
@@ -188,23 +219,8 @@ impl Shown<'_> {
     /// The answer in words: how many, how long, what runs out when.
     fn sentences(&self) -> Vec<String> {
         let forecast = self.forecast;
-        let mut sentences = vec![self.how_many()];
-        sentences.push(match &forecast.bottleneck {
-            Some(slowest) if forecast.likely.is_some_and(|likely| !is_nothing(likely)) => {
-                let likely = duration(forecast.likely.unwrap_or_default());
-                let pace = match &slowest.limit {
-                    Some(limit) => format!("{limit} of {} sets the pace", slowest.endpoint),
-                    None => format!("the concurrency of {} sets the pace", slowest.endpoint),
-                };
-                let about = if self.is_exact() { "at least" } else { "about" };
-                format!("{about} {likely}: {pace}")
-            }
-            _ if is_nothing(forecast.at_least) => "no time that limits would add is known of".to_owned(),
-            _ => format!("at least {} under the limits, for what is known", duration(forecast.at_least)),
-        });
-        for (index, endpoint) in forecast.endpoints.iter().enumerate() {
-            sentences.extend(self.run_out(index, endpoint));
-        }
+        let mut sentences = vec![self.how_many(), self.times.how_long()];
+        sentences.extend(self.times.sentences());
         let owed: u64 = forecast.tasks.iter().map(|task| task.owed).sum();
         if owed > 0 {
             sentences.push(format!("{} of earlier runs failed and go first", counted(owed, "request")));
@@ -224,7 +240,7 @@ impl Shown<'_> {
         let known = self.forecast.requests;
         let requests = counted(known, "request");
         match self.forecast.estimated {
-            _ if self.is_exact() => format!("{requests}, all known before the first answer"),
+            _ if self.times.is_exact => format!("{requests}, all known before the first answer"),
             Some(estimated) if self.known.runs > 0 => format!(
                 "{requests} known before the first answer; about {} in all, estimated from {}",
                 count(estimated),
@@ -236,38 +252,6 @@ impl Shown<'_> {
         }
     }
 
-    /// Nothing depends on answers.
-    fn is_exact(&self) -> bool {
-        self.forecast.tasks.iter().all(|task| !task.pages && task.parent.is_none() && !task.reckoned)
-    }
-
-    fn run_out(&self, index: usize, endpoint: &EndpointForecast) -> Vec<String> {
-        let limits = self.plan.endpoints[index].limits.in_force();
-        let sentence = |(at, forecast): (usize, &engine::LimitForecast)| {
-            let limit = limits.get(at)?;
-            let after = forecast.runs_out?;
-            // What is kept for a minute or less is spaced out: the run does not stop for it.
-            if limit.window <= Duration::from_secs(60) {
-                return None;
-            }
-            let (when, wait) = match is_nothing(after) {
-                true => {
-                    let after = counted(u64::from(limit.count), "request");
-                    (
-                        format!("{after}, how soon is not known yet"),
-                        format!("up to {}", duration(limit.window)),
-                    )
-                }
-                false => (duration(after), duration(limit.window.saturating_sub(after))),
-            };
-            Some(format!(
-                "{} of {} is used up after {when}; the run then waits {wait}",
-                limit.text, endpoint.name
-            ))
-        };
-        endpoint.limits.iter().enumerate().filter_map(sentence).collect()
-    }
-
     fn object(&self) -> Value {
         let StoreTarget::Sqlite(store) = &self.plan.store;
         let forecast = self.forecast;
@@ -277,12 +261,16 @@ impl Shown<'_> {
             "description": self.plan.description,
             "requests": forecast.requests,
             "estimated": forecast.estimated,
-            "exact": self.is_exact(),
+            "exact": self.times.is_exact,
             "earlier_runs": self.known.runs,
             "unfinished": self.known.unfinished,
             "at_least_seconds": forecast.at_least.as_secs_f64(),
             "likely_seconds": forecast.likely.map(|likely| likely.as_secs_f64()),
+            "completes_at": forecast.completes_at.map(Moment::to_rfc3339),
             "bottleneck": forecast.bottleneck,
+            "paused": forecast.paused,
+            "pauses": forecast.pauses,
+            "within": self.fit.map(Fit::object),
             "sentences": self.sentences(),
             "tasks": forecast.tasks,
             "endpoints": endpoints.map(|(endpoint, forecast)| json!({
@@ -338,8 +326,12 @@ fn in_all(task: &TaskForecast) -> String {
     }
 }
 
-fn is_nothing(time: Duration) -> bool {
-    time < Duration::from_millis(50)
+/// Nothing depends on answers: neither how many requests there are nor what they cost.
+fn is_exact(forecast: &Forecast) -> bool {
+    let used = |name: &str| forecast.tasks.iter().any(|task| task.endpoint == name);
+    let endpoints = forecast.endpoints.iter().filter(|endpoint| used(&endpoint.name));
+    forecast.tasks.iter().all(|task| !task.pages && task.parent.is_none() && !task.reckoned)
+        && endpoints.flat_map(|endpoint| &endpoint.limits).all(|limit| limit.costs == Costs::Fixed)
 }
 
 fn limits_of(limits: &Limits) -> Vec<String> {
@@ -347,6 +339,34 @@ fn limits_of(limits: &Limits) -> Vec<String> {
         Limits::Declared(limits) if limits.is_empty() => vec!["no limit".to_owned()],
         limits => limits.in_force().into_iter().map(|limit| limit.text).collect(),
     }
+}
+
+/// `20000/day (from 00:00 Asia/Shanghai on, 500 left for others)`
+fn limit_words(limit: &Limit) -> String {
+    let mut finer = Vec::new();
+    if let Some(resets) = &limit.resets {
+        finer.push(format!("from {} on", resets.text));
+    }
+    if limit.reserve > 0 {
+        finer.push(format!("{} left for others", count(limit.reserve.into())));
+    }
+    match &limit.scope {
+        Scope::Account => {}
+        Scope::Endpoint => finer.push("of this endpoint alone".to_owned()),
+        Scope::Host => finer.push("for the host".to_owned()),
+        Scope::Credential => finer.push("for the credential".to_owned()),
+        Scope::Named(name) => finer.push(format!("shared as {name}")),
+    }
+    match &limit.cost {
+        None => {}
+        Some(Cost::Fixed(tokens)) => finer.push(format!("{} a request", count((*tokens).into()))),
+        Some(Cost::Read { most: Some(most), .. }) => {
+            finer.push(format!("at most {} a request", count((*most).into())));
+        }
+        Some(Cost::Read { most: None, .. }) => finer.push("answers say what a request costs".to_owned()),
+    }
+    let finer = if finer.is_empty() { String::new() } else { format!(" ({})", finer.join(", ")) };
+    clean(&format!("{}{finer}", limit.text)).into_owned()
 }
 
 /// `scheme://host[:port]` of an absolute URL, templates and all; none for a path.

@@ -1,19 +1,18 @@
 //! `syncctl failures`: the requests that failed for good, by cause, and what to do about them. From the
 //! ledger: no network.
 
-use std::collections::{BTreeSet, HashMap};
-
-use entities::{Failure, FailureClass, FailureKind, SyncPlan};
+use entities::SyncPlan;
 use serde_json::{Value, json};
-use store::{FailureRow, RequestRow, SqliteReader};
+use store::{FailureRow, SqliteReader};
 
+use crate::causes::{Cause, Causes};
 use crate::cli::{FailuresArgs, OutputKind};
 use crate::compose;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::plan_file;
 use crate::report::{self, Excerpt};
-use crate::terminal::{Paint, clean, count, counted, shorten, to_stdout};
+use crate::terminal::{Paint, counted, to_stdout};
 
 /// Requests of one cause that people are shown at most.
 const SHOWN_EACH: usize = 10;
@@ -78,102 +77,6 @@ fn newest(
     Ok(found.map(|row| (row.run, row.state)))
 }
 
-/// Failures of one cause: the same task, kind, status and place in the plan, and messages that differ in
-/// nothing but numbers.
-struct Cause {
-    task: String,
-    /// The first; none: these were not made yet.
-    failure: Option<Failure>,
-    count: u64,
-    runs: BTreeSet<i64>,
-    /// The first requests, and as what each went out.
-    examples: Vec<(RequestRow, Option<String>)>,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    task: String,
-    kind: Option<FailureKind>,
-    status: Option<u16>,
-    place: Option<u32>,
-    message: String,
-}
-
-/// Causes as they are found; memory goes with them and not with the failures.
-struct Causes {
-    limit: usize,
-    known: HashMap<Key, usize>,
-    list: Vec<Cause>,
-}
-
-impl Causes {
-    fn new(limit: usize) -> Causes {
-        Causes { limit, known: HashMap::new(), list: Vec::new() }
-    }
-
-    fn note(&mut self, row: FailureRow) {
-        let FailureRow { request, failure } = row;
-        let failure: Option<Failure> = match failure {
-            Value::Null => None,
-            // Written by a version that keeps failures in another way.
-            other => Some(serde_json::from_value(other).unwrap_or_else(|_| {
-                let message = "it cannot be read by this version of syncctl";
-                Failure::new(FailureClass::Bug, FailureKind::Record, message)
-            })),
-        };
-        let key = Key {
-            task: request.task.clone(),
-            kind: failure.as_ref().map(|failure| failure.kind),
-            status: failure.as_ref().and_then(|failure| failure.status),
-            place: failure.as_ref().and_then(|failure| failure.place).map(|place| place.start),
-            message: failure.as_ref().map(|failure| without_numbers(&failure.message)).unwrap_or_default(),
-        };
-        let sent = failure.as_ref().and_then(|failure| failure.request.clone());
-        let at = *self.known.entry(key).or_insert_with(|| {
-            self.list.push(Cause {
-                task: request.task.clone(),
-                failure,
-                count: 0,
-                runs: BTreeSet::new(),
-                examples: Vec::new(),
-            });
-            self.list.len() - 1
-        });
-        let cause = &mut self.list[at];
-        cause.count += 1;
-        cause.runs.insert(request.run);
-        if cause.examples.len() < self.limit.max(1) {
-            cause.examples.push((request, sent));
-        }
-    }
-
-    /// The most frequent first; the limit is shared out among them.
-    fn into_list(mut self) -> Vec<Cause> {
-        self.list.sort_by_key(|cause| std::cmp::Reverse(cause.count));
-        let each = (self.limit / self.list.len().max(1)).max(1);
-        for cause in &mut self.list {
-            cause.examples.truncate(each);
-        }
-        self.list
-    }
-}
-
-/// `ended after 312 of 1,000 bytes` → `ended after # of # bytes`
-fn without_numbers(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    let mut in_number = false;
-    for c in message.chars() {
-        let digit = c.is_ascii_digit() || (in_number && matches!(c, ',' | '.'));
-        if !digit {
-            out.push(c);
-        } else if !in_number {
-            out.push('#');
-        }
-        in_number = digit;
-    }
-    out
-}
-
 struct Shown<'a> {
     plan: &'a SyncPlan,
     /// The run that was asked for.
@@ -212,7 +115,8 @@ impl Shown<'_> {
         let excerpt = Excerpt { plan: self.plan, secrets: &secrets, paint: self.paint };
         // Each cause has an example at least.
         for (index, cause) in self.causes.iter().take(self.limit.max(1)).enumerate() {
-            out.push_str(&self.cause(index + 1, cause, &excerpt));
+            out.push_str(&cause.text(index + 1, &excerpt, SHOWN_EACH));
+            out.push('\n');
         }
         let hidden = self.causes.len().saturating_sub(self.limit.max(1));
         if hidden > 0 {
@@ -225,36 +129,6 @@ impl Shown<'_> {
             (false, false) => out.push_str(&format!("Make them again: {}\n", self.retry)),
             (true, false) => {}
         }
-        out
-    }
-
-    fn cause(&self, number: usize, cause: &Cause, excerpt: &Excerpt<'_>) -> String {
-        let runs: Vec<String> = cause.runs.iter().map(i64::to_string).collect();
-        let runs = format!("run{} {}", if runs.len() == 1 { "" } else { "s" }, runs.join(", "));
-        let how_many = format!(" ({}, {runs})", counted(cause.count, "request"));
-        let mut out = match &cause.failure {
-            Some(failure) => excerpt.what(number, &cause.task, failure, &self.paint.dim(&how_many)),
-            None => format!(
-                "  {number}. {}: not made yet, owed by an earlier run{}\n",
-                self.paint.bold(&clean(&cause.task)),
-                self.paint.dim(&how_many)
-            ),
-        };
-        if let Some(failure) = &cause.failure {
-            out.push_str(&excerpt.place(&cause.task, failure));
-        }
-        for (request, sent) in cause.examples.iter().take(SHOWN_EACH) {
-            out.push_str(&excerpt.line(&example(request, sent.as_deref(), self.plan)));
-        }
-        let hidden = cause.count.saturating_sub(cause.examples.len().min(SHOWN_EACH) as u64);
-        if hidden > 0 {
-            out.push_str(&excerpt.line(&format!("and {} more", count(hidden))));
-        }
-        if let Some(failure) = &cause.failure {
-            out.push_str(&excerpt.answer(failure));
-            out.push_str(&excerpt.way_out(failure));
-        }
-        out.push('\n');
         out
     }
 
@@ -294,46 +168,5 @@ impl Shown<'_> {
             "causes": self.causes.iter().map(cause).collect::<Vec<_>>(),
             "retry": (!self.causes.is_empty() && !self.unfinished).then_some(&self.retry),
         })
-    }
-}
-
-/// `GET https://…/things/1 (n = 1, page 2, 5 attempts)`
-fn example(request: &RequestRow, sent: Option<&str>, plan: &SyncPlan) -> String {
-    let mut with: Vec<String> = Vec::new();
-    for (name, value) in request.bindings.as_object().into_iter().flatten() {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        with.push(format!("{name} = {}", shorten(&value, 80)));
-    }
-    if request.page > 1 {
-        with.push(format!("page {}", request.page));
-    }
-    if let Some(attempts) = request.attempt.filter(|attempts| *attempts > 1) {
-        with.push(format!("{attempts} attempts"));
-    }
-    let template = || {
-        let spec = plan.spec(plan.spec_named(&request.task)?);
-        Some(format!("{} {}", spec.method.as_str(), spec.path.source))
-    };
-    let sent = sent.map(str::to_owned).or_else(template).unwrap_or_default();
-    if with.is_empty() { sent } else { format!("{sent} ({})", with.join(", ")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_numbers;
-
-    #[test]
-    fn messages_that_differ_in_numbers_only_are_one_cause() {
-        for (message, expected) in [
-            ("ended after 312 of 1,000 bytes", "ended after # of # bytes"),
-            ("404", "#"),
-            ("field `a1` is 1.5, not 2.", "field `a#` is # not #"),
-            ("no number", "no number"),
-        ] {
-            assert_eq!(without_numbers(message), expected);
-        }
     }
 }

@@ -1,19 +1,22 @@
-//! `syncctl status`: the last runs of a plan, from its ledger. Reads beside a run that writes.
+//! `syncctl status`: the last runs of a plan, from its ledger, and how its limits stand, from the budgets.
+//! Reads beside a run that writes.
 
-use entities::SyncPlan;
+use engine::Standing;
+use entities::{LimitStatus, Moment, SyncPlan};
+use jiff::tz::TimeZone;
 use serde_json::json;
-use store::{FailureRow, RunRow};
+use store::RunRow;
 
+use crate::causes::{self, Cause, Causes};
 use crate::cli::{OutputKind, StatusArgs};
 use crate::compose;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::plan_file;
-use crate::report::{self, FailedRequest};
-use crate::terminal::{Paint, clean, count, counted, table, to_stdout};
+use crate::report;
+use crate::terminal::{Paint, clean, clock_time, count, counted, duration, rate_words, table, to_stdout};
 
-/// Failures shown to people; programs get [`MOST_FAILURES`].
-const SHOWN_FAILURES: usize = 10;
+/// Failures that programs get.
 const MOST_FAILURES: usize = 100_000;
 
 pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
@@ -29,15 +32,24 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     };
     // A run that says it is running is, if somebody holds the store's lock; else its process died.
     let holder = if newest.state == "running" { compose::holder(&plan) } else { None };
-    let most = if args.output == OutputKind::Json { MOST_FAILURES } else { SHOWN_FAILURES };
-    let failures = reader.failures(newest.run, most)?;
+    // Runs can be told of without them.
+    let (standing, no_budgets) = match compose::standing(&plan, &args.plan, context) {
+        Ok(standing) => (standing.unwrap_or_default(), None),
+        Err(problem) => (Standing::default(), Some(problem.text)),
+    };
     match args.output {
         OutputKind::Human => {
             let shown = Shown {
                 plan: &plan,
                 runs: &runs,
                 holder: holder.as_deref(),
-                failures,
+                causes: Causes::of_run(&plan, newest.run),
+                limits: Limits {
+                    standing: &standing,
+                    unreadable: no_budgets.as_deref(),
+                    now: context.now(),
+                    zone: &context.zone,
+                },
                 run_it: &run_it,
                 failures_command: &plan_file::command_on("failures", &args.plan, context),
                 paint: Paint(context.stdout_colour),
@@ -50,7 +62,10 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
                 "store": compose::store_path(&plan).to_string_lossy(),
                 "running": holder,
                 "runs": runs,
-                "failures": failures,
+                "failures": reader.failures(newest.run, MOST_FAILURES)?,
+                "limits": standing.limits,
+                "limits_unknown": standing.unknown,
+                "limits_unreadable": no_budgets,
             });
             to_stdout(&format!("{object:#}\n"));
         }
@@ -63,7 +78,8 @@ struct Shown<'a> {
     /// Newest first; at least one.
     runs: &'a [RunRow],
     holder: Option<&'a str>,
-    failures: Vec<FailureRow>,
+    causes: Vec<Cause>,
+    limits: Limits<'a>,
     run_it: &'a str,
     failures_command: &'a str,
     paint: Paint,
@@ -90,6 +106,7 @@ impl Shown<'_> {
                 out.push_str(&format!("{}\n", self.run(run)));
             }
         }
+        out.push_str(&self.limits.text(self.paint));
         out.push_str(&self.failed(newest));
         out
     }
@@ -113,22 +130,57 @@ impl Shown<'_> {
 
     fn failed(&self, newest: &RunRow) -> String {
         let total: i64 = newest.tasks.iter().map(|task| task.failed).sum();
-        if total == 0 {
-            return String::new();
-        }
-        let mut out =
-            format!("\n{}\n", self.paint.red(&format!("{} failed", counted(natural(total), "request"))));
-        let failures: Vec<FailedRequest> = self.failures.iter().filter_map(FailedRequest::of_row).collect();
         let secrets = report::literals(self.plan);
         let excerpt = report::Excerpt { plan: self.plan, secrets: &secrets, paint: self.paint };
-        for (index, failed) in failures.iter().enumerate() {
-            out.push_str(&excerpt.failure(index + 1, failed));
+        causes::failed(&self.causes, natural(total), &excerpt, self.failures_command)
+    }
+}
+
+/// How the plan's limits stand, for every process of this user.
+struct Limits<'a> {
+    standing: &'a Standing,
+    /// Why the budgets cannot be read.
+    unreadable: Option<&'a str>,
+    now: Moment,
+    zone: &'a TimeZone,
+}
+
+impl Limits<'_> {
+    fn text(&self, paint: Paint) -> String {
+        let Limits { standing, unreadable, .. } = self;
+        let mut rows: Vec<Vec<String>> = standing.limits.iter().map(|limit| self.row(limit)).collect();
+        for endpoint in &standing.unknown {
+            let why = "not known: the budget goes by its credential, which is not at hand".to_owned();
+            rows.push(vec![clean(endpoint).into_owned(), String::new(), why]);
         }
-        let hidden = natural(total).saturating_sub(failures.len() as u64);
-        if hidden > 0 {
-            out.push_str(&report::Excerpt::more(hidden, self.failures_command));
+        if let Some(why) = unreadable {
+            rows.push(vec![String::new(), String::new(), clean(why).into_owned()]);
         }
-        out
+        match rows.is_empty() {
+            true => String::new(),
+            false => format!("\n{}\n{}", paint.bold("limits, now"), table(&rows, &[false; 3])),
+        }
+    }
+
+    fn row(&self, limit: &LimitStatus) -> Vec<String> {
+        let LimitStatus { allowed, used, elsewhere, closed, next, learned_rate, .. } = limit;
+        let left = allowed.saturating_sub(*used).saturating_sub(*elsewhere);
+        let at = |after| clock_time(self.now + after, self.now, self.zone);
+        let mut parts = vec![format!("{} of {} left", count(left.into()), count((*allowed).into()))];
+        if *used > 0 {
+            let back = next.map(|next| format!(" (the next comes back at {})", at(next))).unwrap_or_default();
+            parts.push(format!("{} used by runs that have ended{back}", count((*used).into())));
+        }
+        if *elsewhere > 0 {
+            parts.push(format!("{} with running processes", count((*elsewhere).into())));
+        }
+        if let Some(closed) = closed {
+            parts.push(format!("closed by the server until {} (for {})", at(*closed), duration(*closed)));
+        }
+        if let Some(rate) = learned_rate {
+            parts.push(format!("refusals have taught: {} gets through", rate_words(*rate)));
+        }
+        vec![clean(&limit.endpoint).into_owned(), clean(&limit.limit).into_owned(), parts.join("; ")]
     }
 }
 

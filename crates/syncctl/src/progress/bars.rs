@@ -7,12 +7,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Progress;
 use super::pace::{Counts, Pace};
-use super::words::{self, LimitWords, Retries};
+use super::words::{Retries, Words};
 use crate::context::Context;
 use crate::terminal::{count, counted, duration, rate, shorten};
 
 /// More tasks than this share the overall line only: a screen has so many lines.
 const MOST_BARS: usize = 20;
+/// So many limits have a line of their own.
+const MOST_LIMITS: usize = 6;
 /// Retries are summed up this often.
 const RETRIES_EVERY: Duration = Duration::from_secs(5);
 
@@ -20,8 +22,10 @@ pub(super) struct Bars {
     screen: MultiProgress,
     tasks: Vec<TaskBar>,
     overall: ProgressBar,
+    /// Below: a line for each limit, made when the first status names it.
+    limits: Vec<ProgressBar>,
     pace: Pace,
-    limits: LimitWords,
+    words: Words,
     retries: Retries,
     retries_told: Option<Moment>,
 }
@@ -33,7 +37,7 @@ struct TaskBar {
 }
 
 impl Bars {
-    pub(super) fn new(plan: &SyncPlan, limits: LimitWords, context: &Context) -> Bars {
+    pub(super) fn new(plan: &SyncPlan, words: Words, context: &Context) -> Bars {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let width = plan.tasks.iter().map(|task| task.name.chars().count()).max().unwrap_or(0).min(24);
         let style = task_style(width, context.colour);
@@ -52,8 +56,9 @@ impl Bars {
             screen,
             tasks,
             overall,
+            limits: Vec::new(),
             pace: Pace::default(),
-            limits,
+            words,
             retries: Retries::default(),
             retries_told: None,
         }
@@ -80,11 +85,18 @@ impl Progress for Bars {
             pace.sample(now, Counts { requests: task.done, records: task.records });
             bar.set_length(task.known.max(1));
             bar.set_position(if task.ended { task.known.max(1) } else { task.done });
-            bar.set_message(task_words(task, pace, &self.limits));
+            bar.set_message(task_words(task, pace, &self.words, now));
         }
         let records = status.tasks.iter().map(|task| task.records).sum();
         self.pace.sample(now, Counts { requests: status.requests, records });
-        self.overall.set_message(overall_words(status, &self.pace, &self.limits, now));
+        self.overall.set_message(overall_words(status, &self.pace, &self.words, now));
+
+        for (index, limit) in status.limits.iter().take(MOST_LIMITS).enumerate() {
+            if index == self.limits.len() {
+                self.limits.push(self.screen.add(ProgressBar::new(0).with_style(overall_style())));
+            }
+            self.limits[index].set_message(self.words.limit(limit, now));
+        }
 
         let told = *self.retries_told.get_or_insert(now);
         if now.since(told) >= RETRIES_EVERY {
@@ -95,11 +107,11 @@ impl Progress for Bars {
         }
     }
 
-    fn event(&mut self, event: &EngineEvent, _now: Moment) {
+    fn event(&mut self, event: &EngineEvent, now: Moment) {
         self.retries.note(event);
         // The bar itself shows that a task has ended.
         if !matches!(event, EngineEvent::TaskEnded { .. })
-            && let Some(line) = words::event(event)
+            && let Some(line) = self.words.event(event, now)
         {
             self.line(&line);
         }
@@ -117,6 +129,9 @@ impl Progress for Bars {
             task.bar.finish_and_clear();
         }
         self.overall.finish_and_clear();
+        for limit in &self.limits {
+            limit.finish_and_clear();
+        }
         // Clearing what is not there cannot fail in a way that matters.
         let _ = self.screen.clear();
     }
@@ -133,36 +148,36 @@ fn overall_style() -> ProgressStyle {
     ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn task_words(task: &TaskStatus, pace: &Pace, limits: &LimitWords) -> String {
-    let mut words = format!("{}/{}  {}", count(task.done), count(task.known), counted(task.records, "row"));
+fn task_words(task: &TaskStatus, pace: &Pace, words: &Words, now: Moment) -> String {
+    let mut out = format!("{}/{}  {}", count(task.done), count(task.known), counted(task.records, "row"));
     if task.failed > 0 {
-        words.push_str(&format!("  {} failed", count(task.failed)));
+        out.push_str(&format!("  {} failed", count(task.failed)));
     }
     if task.skipped > 0 {
-        words.push_str(&format!("  {} skipped", count(task.skipped)));
+        out.push_str(&format!("  {} skipped", count(task.skipped)));
     }
     if task.ended {
-        words.push_str("  done");
-        return words;
+        out.push_str("  done");
+        return out;
     }
     // Narrow terminals cut the end off: what matters most stands first.
     if let Some(reason) = &task.waits_for {
-        words.push_str(&format!("  waits for {}", words::waiting(reason, limits)));
+        out.push_str(&format!("  waits for {}", words.waiting(reason, now)));
     }
     if let Some(eta) = pace.eta(task.known.saturating_sub(task.done)) {
-        words.push_str(&format!("  {} left", duration(eta)));
+        out.push_str(&format!("  {} left", duration(eta)));
     }
     if pace.records() > 0.0 {
-        words.push_str(&format!("  {} rows/s", rate(pace.records())));
+        out.push_str(&format!("  {} rows/s", rate(pace.records())));
     }
-    words
+    out
 }
 
-fn overall_words(status: &PlanStatus, pace: &Pace, limits: &LimitWords, now: Moment) -> String {
+fn overall_words(status: &PlanStatus, pace: &Pace, words: &Words, now: Moment) -> String {
     let records: u64 = status.tasks.iter().map(|task| task.records).sum();
     let done: u64 = status.tasks.iter().map(|task| task.done).sum();
     let known: u64 = status.tasks.iter().map(|task| task.known).sum();
-    let mut words = format!(
+    let mut out = format!(
         "{}  {} ({}/s)  {} ({}/s)",
         status.started.map(|started| duration(now.since(started))).unwrap_or_default(),
         counted(status.requests, "request"),
@@ -171,12 +186,12 @@ fn overall_words(status: &PlanStatus, pace: &Pace, limits: &LimitWords, now: Mom
         rate(pace.records()),
     );
     if let Some(eta) = pace.eta(known.saturating_sub(done)) {
-        words.push_str(&format!("  {} left", duration(eta)));
+        out.push_str(&format!("  {} left", duration(eta)));
     }
     if status.state == entities::PlanState::Draining {
-        words.push_str("  draining");
-    } else if let Some(reason) = words::plan_waits_for(status) {
-        words.push_str(&format!("  waits for {}", words::waiting(reason, limits)));
+        out.push_str("  draining");
+    } else if let Some(reason) = words.plan_waits_for(status, now) {
+        out.push_str(&format!("  waits for {reason}"));
     }
-    words
+    out
 }

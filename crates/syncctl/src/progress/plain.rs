@@ -6,7 +6,7 @@ use entities::{EngineEvent, Moment, PlanStatus};
 
 use super::Progress;
 use super::pace::{Counts, Pace};
-use super::words::{self, LimitWords, Retries};
+use super::words::{self, Retries, Words};
 use crate::terminal::{count, counted, duration, rate, to_stderr};
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const TOLD_FAILURES: u64 = 20;
 
 pub(super) struct Plain {
-    limits: LimitWords,
+    words: Words,
     pace: Pace,
     retries: Retries,
     /// When the last line was written; none before the first status.
@@ -25,9 +25,9 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    pub(super) fn new(limits: LimitWords) -> Plain {
+    pub(super) fn new(words: Words) -> Plain {
         Plain {
-            limits,
+            words,
             pace: Pace::default(),
             retries: Retries::default(),
             told: None,
@@ -61,14 +61,14 @@ impl Progress for Plain {
         }
         self.told = Some(now);
         self.tell_retries();
-        let (changing, line) = overall(status, &self.pace, &self.limits, now);
+        let (changing, line) = overall(status, &self.pace, &self.words, now);
         if changing != self.last {
             to_stderr(&line);
             self.last = changing;
         }
     }
 
-    fn event(&mut self, event: &EngineEvent, _now: Moment) {
+    fn event(&mut self, event: &EngineEvent, now: Moment) {
         self.retries.note(event);
         if matches!(event, EngineEvent::Failed { .. }) {
             self.failures += 1;
@@ -76,7 +76,7 @@ impl Progress for Plain {
                 return;
             }
         }
-        if let Some(line) = words::event(event) {
+        if let Some(line) = self.words.event(event, now) {
             to_stderr(&line);
         }
     }
@@ -91,12 +91,11 @@ impl Progress for Plain {
 }
 
 /// What tells one state of the run from another, and the line about it.
-fn overall(status: &PlanStatus, pace: &Pace, limits: &LimitWords, now: Moment) -> (String, String) {
+fn overall(status: &PlanStatus, pace: &Pace, words: &Words, now: Moment) -> (String, String) {
     let records: u64 = status.tasks.iter().map(|task| task.records).sum();
     let done: u64 = status.tasks.iter().map(|task| task.done).sum();
     let known: u64 = status.tasks.iter().map(|task| task.known).sum();
-    let waits =
-        words::plan_waits_for(status).map(|reason| words::waiting(reason, limits)).unwrap_or_default();
+    let waits = words.plan_waits_for(status, now).unwrap_or_default();
     let mut line = format!(
         "{}  {}/{} requests, {}",
         status.started.map(|started| duration(now.since(started))).unwrap_or_default(),
@@ -110,6 +109,9 @@ fn overall(status: &PlanStatus, pace: &Pace, limits: &LimitWords, now: Moment) -
     }
     if !waits.is_empty() {
         line.push_str(&format!(" · waits for {waits}"));
+    }
+    if let Some(limit) = words::tightest(status) {
+        line.push_str(&format!(" · {}", words.limit(limit, now)));
     }
     let unfinished: Vec<String> = status
         .tasks

@@ -5,3 +5,4 @@ mod doctor;
 mod explain;
 mod failures;
 mod preview;
+mod status;

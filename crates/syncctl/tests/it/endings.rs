@@ -61,11 +61,16 @@ fn failures_are_listed_with_their_line_and_no_secret() {
         "GET http://127.0.0.1:1/things/1?token=***",
         "--> refused.toml:12:7",
         "12 | get = \"/things/{{ n }}\"\n        |       ^^^^^^^^^^^^^^^^^",
-        "and 2 more; by their causes: ",
+        "(12 requests, run 1)",
+        "GET http://127.0.0.1:1/things/3?token=***",
+        "and 9 more\n",
+        "all of them, by their causes: ",
     ] {
         assert!(called.stdout.contains(text), "no {text:?} in\n{}", called.stdout);
     }
     assert!(!called.stdout.contains("S3CR3T") && !called.stderr.contains("S3CR3T"), "{called:?}");
+    // One block for all of them.
+    assert!(!called.stdout.contains("2. things") && !called.stdout.contains("things/4"), "{}", called.stdout);
     place.call(&["status", plan]).exits(0).says("12 requests failed").says("refused.toml:12:7");
 }
 
@@ -73,7 +78,7 @@ fn failures_are_listed_with_their_line_and_no_secret() {
 fn a_failure_that_the_store_found_names_its_task_too() {
     let place = Place::new();
     let plan = place.write("keyless.toml", KEYLESS);
-    place.call(&["run", plan]).exits(1).says("nummer").says("GET /by-page-bare").says("--> keyless.toml:6:");
+    place.call(&["run", plan]).exits(1).says("nummer").says("GET /by-page-bare").says("--> keyless.toml:7:");
 }
 
 #[test]
@@ -82,8 +87,13 @@ fn a_wait_longer_than_allowed_ends_with_3_and_can_be_resumed() {
     let plan = place.write("quota.toml", QUOTA);
     let called =
         place.call(&["run", plan, "--wait", "5s", "--output", "json"]).exits(3).complains("resume it with");
+    let (said, rest) = called.stderr.split_once("resume it with ").unwrap();
+    assert!(said.contains("paused: the limit 5/h of api is used up; "), "{said}");
+    assert!(rest.contains(" run quota.toml at "), "the command, and a time of day: {rest}");
+    assert!(rest.contains(" (in 59m ") && rest.contains("s), or let it wait: --wait 60m\n"), "{rest}");
     let report: Value = called.last_object();
-    assert_eq!((&report["state"], &report["records"]), (&"waiting".into(), &5.into()));
+    assert_eq!(report["reason"], "the limit 5/h of api is used up");
+    assert_eq!((&report["state"], &report["records"]), (&"paused".into(), &5.into()));
     assert!(report["resumes_at"].is_string(), "{report}");
     // The budget outlives the process: the next one sends nothing.
     let again = place.call(&["run", plan, "--wait", "5s", "--output", "json"]).exits(3);
@@ -120,7 +130,7 @@ fn a_server_that_asked_to_wait_is_left_alone_after_a_restart_too() {
     assert_eq!((practice.log().len(), practice.answers(429)), (6, 1));
     // Still longer than allowed: it ends at once, and sends nothing.
     let again = place.call(&["run", plan, "--wait", "100ms", "--output", "json"]).exits(3).last_object();
-    assert_eq!((&again["state"], &again["requests"]), (&"waiting".into(), &0.into()));
+    assert_eq!((&again["state"], &again["requests"]), (&"paused".into(), &0.into()));
     assert!(again["resumes_at"].is_string(), "{again}");
     assert_eq!(practice.log().len(), 6);
     // Allowed: it waits for the rest of the three seconds, and goes on.
@@ -178,6 +188,12 @@ fn progress_for_programs_is_json_to_the_last_line() {
     let status = messages.iter().find(|message| message["event"] == "status").unwrap();
     assert!(is_moment(&status["started"]) && is_moment(&status["at"]), "{status}");
     assert!(messages.iter().all(|message| is_moment(&message["at"])), "{messages:?}");
+    let limit = &status["limits"][0];
+    assert_eq!(
+        (&limit["endpoint"], &limit["limit"], &limit["allowed"]),
+        (&"api".into(), &"5/h".into(), &5.into())
+    );
+    assert!(limit["used"].is_u64() && limit["elsewhere"].is_u64(), "{limit}");
 
     // Errors: of a plan, of a name, of the system.
     let broken = place.write("broken.toml", "[plan]\nname = 1\n");

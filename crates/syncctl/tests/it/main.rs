@@ -9,13 +9,16 @@ mod crash;
 mod endings;
 mod init;
 mod interrupt;
+mod limits;
 mod memory;
 mod plans;
+mod products;
 mod quickstart;
 
 mod rows;
 mod servers;
 mod shapes;
+mod sharing;
 
 mod canary;
 mod hostile;

@@ -22,7 +22,7 @@ fn every_published_plan_is_valid() {
     let called = finished(command).exits(0);
     assert!(called.stdout.lines().last().unwrap().starts_with("all "), "{}", called.stdout);
     assert!(!called.stdout.contains("warning"), "{}", called.stdout);
-    for name in ["quickstart", "tushare-daily", "github-issues", "binance-candles", "hacker-news"] {
+    for name in ["quickstart", "limits", "tushare-daily", "github-issues", "binance-candles", "hacker-news"] {
         assert!(called.stdout.contains(&format!("ok plans/{name}.toml")), "{}", called.stdout);
     }
 }
@@ -46,6 +46,57 @@ fn every_published_plan_can_be_explained_without_its_secrets() {
         .exits(0)
         .says("environment variable TUSHARE_TOKEN")
         .says("500/min");
+}
+
+/// `plans/limits.toml` against a server that refuses what is over two of its limits.
+#[test]
+fn limits_of_every_kind_hold_and_are_counted() {
+    let place = Place::new();
+    let called =
+        place.call(&["run", &published("limits.toml"), "--output", "json", "--progress", "none"]).exits(0);
+    let report: Value = serde_json::from_str(&called.stdout).unwrap();
+    let found: Vec<(&str, &str, u64, u64)> = report["limits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|limit| {
+            assert_eq!(limit["refused"], 0, "{limit}");
+            assert!(limit["peak"].as_u64() <= limit["allowed"].as_u64(), "{limit}");
+            let number = |key: &str| limit[key].as_u64().unwrap();
+            (
+                limit["endpoint"].as_str().unwrap(),
+                limit["limit"].as_str().unwrap(),
+                number("allowed"),
+                number("used"),
+            )
+        })
+        .collect();
+    let bars = place.select("limits.db", "select count(*) from instruments where active") as u64;
+    // A query costs two and one for each issue; one that takes too long brings none.
+    let queries =
+        place.select("limits.db", "select sum(attempt) from _sync_requests where task = 'changes'") as u64;
+    let (candles, issues, points) = (36, 12, 2 * queries + 240);
+    // `instruments` costs five.
+    let spent = 5 + candles + bars;
+    let together = 5 + candles + bars + issues;
+    assert_eq!(
+        found,
+        [
+            ("market", "50/s", 50, spent),
+            ("market", "600/min", 540, spent),
+            ("market", "20000/day", 20_000, spent),
+            ("market", "100000/month", 100_000, together),
+            ("tracker", "50/s", 50, issues),
+            ("tracker", "100000/month", 100_000, together),
+            ("graph", "1000/20s", 1_000, points),
+        ]
+    );
+    // December of all symbols first, January last.
+    let newest =
+        "select count(*) from (select row_number() over (order by id) as nth, bindings from _sync_requests
+        where task = 'candles') where json_extract(bindings, '$.month.start') =
+        printf('2023-%02d-01T00:00:00Z', 12 - (nth - 1) / 3)";
+    assert_eq!(place.select("limits.db", newest), 36);
 }
 
 #[test]

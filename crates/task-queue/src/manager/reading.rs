@@ -1,4 +1,4 @@
-//! What is read for the lanes, in chunks: tasks that are open in the ledger, rows of a parent's table.
+//! What is read for the lanes, in chunks: tasks that are open in the ledger, rows of a parent's table, lists.
 
 use entities::{Bindings, Failure, Moment, Task, TaskId};
 
@@ -16,6 +16,9 @@ impl TaskManager {
         let ready = self.queue.ready(lane);
         let source = self.sources.get_mut(&lane)?;
         if source.unloaded == 0 || source.loading || source.sealed || ready >= CHUNK / 2 {
+            return None;
+        }
+        if !source.listings.is_empty() {
             return None;
         }
         source.loading = true;
@@ -63,8 +66,54 @@ impl TaskManager {
         if source.rows != Rows::Open || source.sealed || source.unloaded > 0 || ready >= CHUNK / 2 {
             return None;
         }
+        if !source.listings.is_empty() {
+            return None;
+        }
         source.rows = Rows::Loading;
         Some((source.next.saturating_sub(1), ROWS))
+    }
+
+    /// The tasks whose rows a lane's lists are have ended: they may be read.
+    pub fn open_lists(&mut self, lane: LaneId) {
+        if let Some(source) = self.sources.get_mut(&lane) {
+            source.lists_are_open = true;
+        }
+    }
+
+    /// Which of a lane's lists to read on, and which rows of it: those above the first number, at most the
+    /// second many. None while nothing needs them, there is none to read, or one is being read.
+    pub fn wants_list(&mut self, lane: LaneId) -> Option<(usize, u64, usize)> {
+        let source = self.sources.get_mut(&lane)?;
+        let is_needed = source.unloaded > 0 || source.rows == Rows::Open;
+        if !source.lists_are_open || !is_needed || source.sealed {
+            return None;
+        }
+        let at = source.listings.iter().position(|listing| !listing.is_complete)?;
+        let listing = &mut source.listings[at];
+        if listing.is_loading {
+            return None;
+        }
+        listing.is_loading = true;
+        Some((at, listing.after, ROWS))
+    }
+
+    /// Takes rows of one of a lane's lists, ascending by their number, and what each binds: nothing if its
+    /// `where` leaves it out.
+    pub fn list_rows(
+        &mut self,
+        lane: LaneId,
+        list: usize,
+        rows: Vec<(u64, Result<Option<Bindings>, Failure>)>,
+    ) {
+        let Some(source) = self.sources.get_mut(&lane) else { return };
+        let Some(listing) = source.listings.get_mut(list) else { return };
+        listing.is_loading = false;
+        listing.is_complete = rows.len() < ROWS;
+        for (row, driven) in rows {
+            listing.add(row, driven);
+        }
+        listing.is_complete |= listing.has_failed();
+        source.take_lists();
     }
 
     /// Takes rows of the parent's table, ascending by their number, and what each binds: nothing if its

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use entities::{Bindings, Failure, Landing, Page, Settled, Slice, Task, TaskId};
 use serde_json::{Map, Value};
 
-use crate::{Feed, Progress, Roots, Slices};
+use crate::lists::Listing;
+use crate::{Feed, Lists, Progress, Roots, Slices};
 
 /// So many heads' slices are kept; those of others are evaluated again when they are needed …
 const HEADS: usize = 512;
@@ -44,6 +45,11 @@ pub(super) struct Source {
     /// Slices of begun heads that have not been opened, as far as they are known.
     pub(super) ahead: u64,
     pub(super) rows: Rows,
+    /// The lists that are to be read before anything is begun; none when all have been.
+    pub(super) listings: Vec<Listing>,
+    /// The tasks whose rows they are have ended.
+    pub(super) lists_are_open: bool,
+    lists: Lists,
     /// Rows that wait until a batch is full.
     pub(super) gathered: Option<Gathered>,
     pub(super) sealed: bool,
@@ -117,6 +123,9 @@ impl Source {
             parts: 0,
             ahead: 0,
             rows: if matches!(feed.roots, Roots::Rows { .. }) { Rows::Awaited } else { Rows::Finished },
+            listings: feed.lists.iter().cloned().map(Listing::new).collect(),
+            lists_are_open: false,
+            lists: Lists::default(),
             gathered: None,
             sealed: false,
             feed,
@@ -171,6 +180,17 @@ impl Source {
         Some((first, Bindings(Arc::new(names))))
     }
 
+    /// Takes the lists, if all have been read.
+    pub(super) fn take_lists(&mut self) {
+        if self.listings.iter().any(|listing| !listing.is_complete) {
+            return;
+        }
+        for mut listing in std::mem::take(&mut self.listings) {
+            let values = listing.values();
+            self.lists.insert(listing.of.name, values);
+        }
+    }
+
     /// The first task of a combination.
     pub(super) fn root(&self, id: TaskId, combination: u64, bindings: Bindings) -> Task {
         Task {
@@ -188,7 +208,8 @@ impl Source {
     /// Makes slice 0 of a head (or leaves a task as it is, in specs without slices), with its cursor.
     pub(super) fn begin(&mut self, mut task: Task) -> Head {
         if let Some(rules) = self.feed.rules.as_ref().filter(|rules| rules.slices_heads()) {
-            let slices = match rules.slices(&task.bindings, &|names| self.landed(names).cloned()) {
+            let slices = match rules.slices(&task.bindings, &self.lists, &|names| self.landed(names).cloned())
+            {
                 Ok(slices) => slices,
                 Err(failure) => return Head::Failed(task, failure),
             };
@@ -323,7 +344,8 @@ impl Source {
         }
         // The same as when the head began: what they are evaluated from is frozen, or in the ledger.
         let Some(rules) = &self.feed.rules else { return Ok(Arc::new(Slices::none())) };
-        let slices = rules.slices(&rules.head(bindings), &|names| self.landed(names).cloned())?;
+        let slices =
+            rules.slices(&rules.head(bindings), &self.lists, &|names| self.landed(names).cloned())?;
         let slices = Arc::new(slices);
         self.remember(head, Arc::clone(&slices));
         Ok(slices)
@@ -363,7 +385,6 @@ impl Source {
 
     pub(super) fn combination(&self, bindings: &Bindings) -> String {
         let Some(names) = &self.feed.cursors else { return String::new() };
-        let parent = names.parent.as_ref().map(|(name, key)| (name.as_str(), key.as_slice()));
-        Landing::combination_of(bindings, &names.left_out, parent)
+        Landing::combination_of(bindings, &names.left_out, &names.parents)
     }
 }

@@ -6,7 +6,7 @@ use entities::{FailureClass, FailureKind, SpecIndex, SpecProgress};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{CombinationNames, Dimension, Expansion, Part, Roots, Rules, Slices, Values};
+use crate::{CombinationNames, Dimension, Expansion, ListName, Lists, Part, Roots, Rules, Slices, Values};
 
 fn progress(watermark: u64, beyond: Vec<u64>, open: u64) -> SpecProgress {
     SpecProgress {
@@ -36,9 +36,12 @@ fn feed(count: i64, watermark: u64, beyond: Vec<u64>, open: u64) -> Feed {
         roots: Roots::Product(range("n", count)),
         progress: progress(watermark, beyond, open),
         rules: None,
+        lists: Vec::new(),
         cursors: None,
         appends: false,
+        weight: 1,
         strands: 2,
+        in_turn: false,
         first_task: TaskId(1),
     }
 }
@@ -56,7 +59,12 @@ impl Rules for Counted {
         true
     }
 
-    fn slices(&self, head: &Bindings, _: &dyn Fn(&Bindings) -> Option<Value>) -> Result<Slices, Failure> {
+    fn slices(
+        &self,
+        head: &Bindings,
+        _: &Lists,
+        _: &dyn Fn(&Bindings) -> Option<Value>,
+    ) -> Result<Slices, Failure> {
         let count = head.0["n"].as_i64().ok_or_else(no_number)?;
         let part =
             Part { names: head.clone(), expansion: range("i", count), landed: None, from_cursor: false };
@@ -253,7 +261,7 @@ fn children_in_the_ledger_wait_for_debts_as_well_and_the_last_of_them_is_enough(
 fn halves_of_what_was_sent_are_not_held_back() {
     let mut manager = TaskManager::new(TaskId(50));
     let mut feed = Feed { roots: Roots::None, progress: progress(0, vec![], 1), ..feed(0, 0, vec![], 0) };
-    feed.cursors = Some(CombinationNames { left_out: vec!["n".to_owned()], parent: None });
+    feed.cursors = Some(CombinationNames { left_out: vec!["n".to_owned()], parents: Vec::new() });
     feed.progress.held_back = vec!["{}".to_owned()];
     let lane = manager.open(feed);
     manager.wants_load(lane).unwrap();
@@ -448,6 +456,93 @@ fn a_resumed_reading_of_rows_goes_on_at_its_watermark() {
 }
 
 #[test]
+fn nothing_is_begun_before_its_lists_are_read() {
+    /// A slice for each value of the list.
+    #[derive(Debug)]
+    struct Listed;
+    impl Rules for Listed {
+        fn cursor(&self, landed: &Value, _: &Bindings) -> Value {
+            landed.clone()
+        }
+        fn slices_heads(&self) -> bool {
+            true
+        }
+        fn slices(
+            &self,
+            head: &Bindings,
+            lists: &Lists,
+            _: &dyn Fn(&Bindings) -> Option<Value>,
+        ) -> Result<Slices, Failure> {
+            let values = Values::List(lists.of("i")?);
+            let expansion = Expansion::new(vec![Dimension { name: "i".to_owned(), values }]).unwrap();
+            let part = Part { names: head.clone(), expansion, landed: None, from_cursor: false };
+            Ok(Slices::new(["n".to_owned(), "i".to_owned()].into(), vec![part]).unwrap())
+        }
+        fn head(&self, slice: &Bindings) -> Bindings {
+            slice.clone()
+        }
+        fn windows(&self) -> Option<&str> {
+            None
+        }
+    }
+    let list = ListName {
+        name: "i".to_owned(),
+        task: "others".to_owned(),
+        batch: None,
+        at: entities::Place::default(),
+    };
+    let feed = |open| Feed {
+        roots: Roots::None,
+        rules: Some(Arc::new(Listed)),
+        lists: vec![list.clone()],
+        progress: progress(0, vec![], open),
+        ..feed(0, 0, vec![], 0)
+    };
+    let rows = |from: u64, to: u64| {
+        let row =
+            |row| (row, Ok(Some(Bindings(Arc::new([("i".to_owned(), json!(row))].into_iter().collect())))));
+        (from..=to).map(row).collect::<Vec<_>>()
+    };
+    let failing = || vec![(1, Err(no_number()))];
+    for (name, chunks, expected) in [
+        ("two chunks", vec![rows(1, 512), rows(514, 520)], Ok(519)),
+        ("none", vec![vec![]], Err(Why::Empty)),
+        ("a full chunk and no more", vec![rows(1, 512), vec![]], Ok(512)),
+        ("one that fails", vec![failing()], Err(Why::Failed(no_number()))),
+    ] {
+        let mut manager = TaskManager::new(TaskId(50));
+        let lane = manager.open(feed(1));
+        assert_eq!((manager.wants_list(lane), manager.wants_load(lane)), (None, None), "{name}");
+        manager.open_lists(lane);
+        let mut after = 0;
+        for chunk in chunks {
+            assert!(!manager.is_exhausted(lane) && manager.wants_load(lane).is_none(), "{name}");
+            assert_eq!(manager.wants_list(lane), Some((0, after, 512)), "{name}");
+            assert_eq!(manager.wants_list(lane), None, "{name}: it is being read");
+            after = chunk.last().map_or(after, |(row, _)| *row);
+            manager.list_rows(lane, 0, chunk);
+        }
+        assert_eq!(manager.wants_list(lane), None, "{name}");
+        assert!(manager.wants_load(lane).is_some(), "{name}");
+        assert!(manager.loaded(lane, vec![child(7, json!(1))], Moment(0)));
+        let head = take(&mut manager);
+        match expected {
+            Ok(count) => {
+                assert_eq!(head.unwrap().bindings.0["i"], json!(1), "{name}");
+                assert_eq!(manager.remaining(lane), count - 1, "{name}");
+            }
+            Err(why) => assert_eq!(manager.take_unsent()[0].why, why, "{name}"),
+        }
+    }
+    // What has nothing to do needs no list.
+    let mut manager = TaskManager::new(TaskId(50));
+    let lane = manager.open(feed(0));
+    manager.open_lists(lane);
+    assert_eq!(manager.wants_list(lane), None);
+    assert!(manager.is_exhausted(lane));
+}
+
+#[test]
 fn a_sealed_lane_takes_back_and_begins_nothing() {
     let mut manager = TaskManager::new(TaskId(1));
     let lane = manager.open(feed(9, 0, vec![], 0));
@@ -477,7 +572,12 @@ fn many_combinations_that_come_to_nothing_are_looked_at_in_bounded_steps() {
         fn slices_heads(&self) -> bool {
             true
         }
-        fn slices(&self, _: &Bindings, _: &dyn Fn(&Bindings) -> Option<Value>) -> Result<Slices, Failure> {
+        fn slices(
+            &self,
+            _: &Bindings,
+            _: &Lists,
+            _: &dyn Fn(&Bindings) -> Option<Value>,
+        ) -> Result<Slices, Failure> {
             Ok(Slices::new([].into(), vec![]).unwrap())
         }
         fn head(&self, slice: &Bindings) -> Bindings {

@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     pub(super) settles: Option<Settled>,
     /// The rows of the tables that children want all of.
     pub(super) rows: Vec<(u64, Map<String, Value>)>,
+    /// Specs that ended with failures of theirs or their ancestors, and how many.
+    pub(super) ended_with_failures: Vec<(u32, u64)>,
     pub(super) is_thrown_away: bool,
     /// The most tasks that were ever open.
     pub(super) most_open: usize,
@@ -152,9 +154,14 @@ impl Life {
                 let tasks = open.map(|(_, task)| task.clone()).take(limit).collect();
                 process.core.on_event(Event::Loaded { slot, spec, tasks, chains: Vec::new() }, self.now);
             }
-            Action::ReadRows { slot, child, after, limit, .. } => {
+            Action::ReadRows { slot, parent, child, foreach, after, limit, .. } => {
                 self.commit(process, usize::MAX);
-                let name = self.plan.spec(child).records().unwrap().name.clone();
+                let is_left_out = self.left_out == Some(parent);
+                assert!(
+                    is_left_out || self.ledger.ended.contains(&parent.0),
+                    "read before its task has ended"
+                );
+                let name = self.plan.spec(child).foreach[foreach].name.clone();
                 let drive = |(number, row): &(u64, Map<String, Value>)| {
                     let bindings = Map::from_iter([(name.clone(), Value::Object(row.clone()))]);
                     let is_driven = row.get("skip").is_none();
@@ -162,11 +169,13 @@ impl Life {
                 };
                 let above = self.ledger.rows.iter().filter(|(number, _)| *number > after);
                 let rows = above.take(limit).map(drive).collect();
-                process.core.on_event(Event::Rows { slot, child, rows }, self.now);
+                process.core.on_event(Event::Rows { slot, child, foreach, rows }, self.now);
             }
             Action::Ended { report, .. } => process.report = Some(*report),
             Action::Emit(_) | Action::Close { .. } => {}
-            Action::Lease { .. } | Action::Abort { .. } => panic!("not in these plans"),
+            Action::Lease { .. } | Action::GiveUp { .. } | Action::Learn { .. } | Action::Abort { .. } => {
+                panic!("not in these plans")
+            }
         }
     }
 
@@ -224,7 +233,10 @@ impl Ledger {
         let mut committed = Committed::default();
         match entry {
             Entry::Land(landing) => self.land(plan, *landing, &mut committed),
-            Entry::EndSpec { spec, .. } => {
+            Entry::EndSpec { spec, failed, .. } => {
+                if failed > 0 {
+                    self.ended_with_failures.push((spec.0, failed));
+                }
                 let open = self.open.range((spec.0, TaskId(0))..(spec.0 + 1, TaskId(0))).count();
                 assert!(open == 0 || self.is_thrown_away, "a spec ended with open tasks");
                 self.ended.insert(spec.0);

@@ -52,6 +52,30 @@ fn ten_refusals_in_a_row_fail_the_request() {
 }
 
 #[test]
+fn however_many_are_refused_at_once_it_is_one_refusal() {
+    let plan = TEN.replace("concurrency = 4", "concurrency = 20").replace("to = 10", "to = 20");
+    let mut world = World::new(&plan, 64);
+    assert_eq!(world.jobs.len(), 20);
+    // Nine times in a row, each time all of them, and each time as long as the server says.
+    for time in 1..10 {
+        for _ in 0..20 {
+            world.answer(Outcome::Wait { failure: limited(), how_long: Some(Duration::from_secs(time)) });
+        }
+        world.pass(Duration::from_millis(time * 1_000 - 1));
+        assert!(world.jobs.is_empty());
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.jobs.len(), 20);
+    }
+    assert!(world.jobs.iter().all(|job| job.attempt == 1));
+    world.answer(page(1, Next::End));
+    for _ in 0..19 {
+        world.answer(Outcome::Wait { failure: limited(), how_long: Some(Duration::from_secs(1)) });
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.jobs.len(), 19, "a good answer ends the row");
+}
+
+#[test]
 fn a_wait_beyond_what_is_allowed_pauses_the_run() {
     let mut world = World::new(ONE, 4);
     world.answer(Outcome::Wait { failure: limited(), how_long: Some(Duration::from_secs(86_400)) });
@@ -195,7 +219,7 @@ fn what_was_closed_before_the_run_is_closed_to_it() {
     let plan = Arc::clone(&world.plan);
     let begin = |world: &mut World, slot, wait| {
         let mut run = started(&plan, STORE, world.now, |_| {});
-        run.specs[0].closed_until = Some(until);
+        run.specs[0].draws[0].closed_until = Some(until);
         run.wait = wait;
         world.tell(Event::Begun { slot, run: Box::new(run) });
     };

@@ -318,7 +318,7 @@ fn a_rule_that_asks_for_another_credential() {
 fn an_endpoint_compiles_with_the_place_of_the_zone() {
     let mut task = spec("a");
     task.zone = Some("Mars/Base".into());
-    let endpoint = Endpoint { at: Place::default(), ..super::endpoint(Vec::new()) };
+    let endpoint = Endpoint { at: Place::default(), ..super::endpoint(Vec::new(), Vec::new()) };
     let failure = super::split::Splitter::compile(&task, &endpoint).err().unwrap();
     assert!(failure.message.starts_with("the zone `Mars/Base` is not known"), "{}", failure.message);
 }

@@ -201,13 +201,42 @@ fn all_rows_drive_their_children_from_the_table() {
 
     let vars = json!({ "least": 0 }).as_object().unwrap().clone();
     let issues: Vec<Map<String, Value>> = serde_json::from_str(ISSUES).unwrap();
-    let driven = issues.into_iter().map(|issue| reader.drive(issue, &vars).unwrap());
+    let driven = issues.into_iter().map(|issue| reader.drive(0, issue, &vars).unwrap());
     let driven: Vec<Option<Value>> = driven.map(|bound| bound.map(|bindings| json!(&*bindings.0))).collect();
     let issue = json!({"id":1,"number":7,"opened":"2024-01-01","closed":null,"parts":["a"]});
     assert_eq!(driven, [Some(json!({ "issue": issue })), None]);
     let odd = Map::from_iter([("comments".to_owned(), json!("x")), ("id".to_owned(), json!(3))]);
     assert_eq!(
-        reader.drive(odd, &vars).unwrap().map(|bound| json!(&*bound.0)),
+        reader.drive(0, odd, &vars).unwrap().map(|bound| json!(&*bound.0)),
         Some(json!({ "issue": { "id": 3 } }))
     );
+}
+
+#[test]
+fn a_list_of_rows_binds_its_own_name_to_what_is_read_of_it() {
+    let parent = parent();
+    let mut pairs = child(Which::Changed, None);
+    let over =
+        Over::Records { task: SpecIndex(2), filter: jq(".active"), batch: Some(10), which: Which::All };
+    pairs.foreach.insert(0, foreach("user", over));
+    pairs.query = vec![("names".into(), text("{{ user | map(attribute='name') | join(',') }}"))];
+    pairs.path = TemplateText::new("/issues/{{ issue.number }}");
+    let mut users = spec("users");
+    users.key = vec!["id".into()];
+    let tasks = vec![parent.clone(), pairs, users];
+    let case = Case { tasks, bindings: json!({ "repo": 1 }), ..Case::new(parent, ISSUES) };
+    let reader = case.reader(SpecIndex(1));
+    let vars = json!({ "least": 0 }).as_object().unwrap().clone();
+    let row = |value: Value| value.as_object().unwrap().clone();
+    let bound = |value: Value| reader.drive(0, row(value), &vars).unwrap().map(|bound| json!(&*bound.0));
+    assert_eq!(
+        bound(json!({"id": 1, "login": "a", "name": "A", "active": true})),
+        Some(json!({"user": {"id": 1, "name": "A"}}))
+    );
+    assert_eq!(bound(json!({"id": 2, "name": "B", "active": false})), None);
+    assert!(reader.drive(1, Map::new(), &vars).is_err(), "changed records drive that name");
+    // The head drives as before, and is bound alone.
+    let landed = case.landed();
+    assert_eq!(landed.children.len(), 1);
+    assert_eq!(landed.children[0].bindings.0.keys().collect::<Vec<_>>(), ["issue"]);
 }

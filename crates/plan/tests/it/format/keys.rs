@@ -34,6 +34,7 @@ const PROBES: &[(&str, &str)] = &[
     ("jwt", "[endpoints.a]\nbase_url = \"https://x.example\"\n[endpoints.a.auth.jwt]\n@\n"),
     ("task", "[tasks.t]\nget = \"/\"\n@\n"),
     ("rule", "[tasks.t]\nget = \"/\"\n[[tasks.t.on]]\n@\n"),
+    ("cost", "[tasks.t]\nget = \"/\"\n[tasks.t.cost]\n@\n"),
     ("foreach_numbers", "[tasks.t]\nget = \"/\"\n[tasks.t.foreach.x]\nfrom = 1\n@\n"),
     ("foreach_windows", "[tasks.t]\nget = \"/\"\n[tasks.t.foreach.x]\nevery = \"1 day\"\n@\n"),
     ("foreach_records", "[tasks.t]\nget = \"/\"\n[tasks.t.foreach.x]\ntask = \"u\"\n@\n"),

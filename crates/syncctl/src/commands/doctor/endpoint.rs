@@ -206,7 +206,7 @@ impl Endpoints<'_> {
     /// The task of an endpoint whose request needs the fewest others before it.
     fn cheapest(&self, endpoint: usize) -> Option<SpecIndex> {
         let depth = |index: &SpecIndex| {
-            let mut depth = 0;
+            let mut depth = self.plan.spec(*index).lists().count();
             let mut parent = self.plan.spec(*index).parent();
             while let Some(index) = parent {
                 depth += 1;
@@ -239,7 +239,7 @@ impl Endpoints<'_> {
                     return Ok(vec![Check::bad(about, "request", problem.text, help)]);
                 }
             };
-        let Some(Look { seen, page, failure }) = looks.remove(&spec) else {
+        let Some(Look { seen, page, failure, quotas }) = looks.remove(&spec) else {
             let why = report
                 .reason
                 .unwrap_or_else(|| "nothing drives it, or a limit does not let it go yet".to_owned());
@@ -276,7 +276,7 @@ impl Endpoints<'_> {
         }
         if let Some(seen) = &seen {
             checks.extend(clock(about, seen));
-            checks.push(limits::check(about, seen, &endpoint.limits));
+            checks.push(limits::check(about, seen, &quotas, &endpoint.limits));
         }
         Ok(checks)
     }

@@ -1,11 +1,16 @@
-//! What earlier runs teach: read from the plan's ledger, if there is one. Nothing here can fail: a store that
-//! is not there, or cannot be read now, only leaves less to say.
+//! What earlier runs teach, read from the plan's ledger, and what is used of the limits, read from the budgets.
+//! Nothing here can fail: what is not there, or cannot be read now, only leaves less to say.
 
-use engine::{Experience, Learned};
-use entities::SyncPlan;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use engine::{Experience, Learned, Standing, Usage};
+use entities::{Moment, SyncPlan};
 use store::SqliteReader;
 
 use crate::compose;
+use crate::context::Context;
 use crate::exit::Problem;
 
 /// Runs that averages are made of.
@@ -23,16 +28,56 @@ pub(super) struct Known {
     pub(super) unfinished: Option<i64>,
     /// Why the ledger could not be read, though it is there.
     pub(super) unreadable: Option<String>,
+    /// Endpoints of whose limits it is not known what is used: a credential is not at hand.
+    pub(super) unnamed: Vec<String>,
+    /// Tokens that other processes have leased: endpoint, limit, how many.
+    pub(super) elsewhere: Vec<(String, String, u32)>,
+    /// Why the budgets could not be read, though they are there.
+    pub(super) no_budgets: Option<String>,
 }
 
-pub(super) fn known(plan: &SyncPlan) -> Known {
-    if !compose::store_path(plan).exists() {
-        return Known::default();
+pub(super) fn known(plan: &SyncPlan, path: &Path, context: &Context) -> Known {
+    let mut known = match compose::store_path(plan).exists() {
+        false => Known::default(),
+        true => match compose::reader(plan).and_then(|reader| read(plan, &reader)) {
+            Ok(known) => known,
+            Err(problem) => Known { unreadable: Some(problem.text), ..Known::default() },
+        },
+    };
+    match compose::standing(plan, path, context) {
+        Ok(Some(standing)) => {
+            known.experience.usage = usage(plan, &standing, context.now());
+            let elsewhere = standing.limits.iter().filter(|limit| limit.elsewhere > 0);
+            known.elsewhere = elsewhere
+                .map(|limit| (limit.endpoint.clone(), limit.limit.clone(), limit.elsewhere))
+                .collect();
+            known.unnamed = standing.unknown;
+        }
+        Ok(None) => {}
+        Err(problem) => known.no_budgets = Some(problem.text),
     }
-    match compose::reader(plan).and_then(|reader| read(plan, &reader)) {
-        Ok(known) => known,
-        Err(problem) => Known { unreadable: Some(problem.text), ..Known::default() },
+    known
+}
+
+/// What is used of each limit, by its place in the plan.
+fn usage(plan: &SyncPlan, standing: &Standing, now: Moment) -> BTreeMap<(usize, usize), Usage> {
+    let mut usage = BTreeMap::new();
+    for (status, returns) in standing.limits.iter().zip(&standing.returns) {
+        let Some(endpoint) = plan.endpoints.iter().position(|own| own.name == status.endpoint) else {
+            continue;
+        };
+        let limits = plan.endpoints[endpoint].limits.in_force();
+        let Some(place) = limits.iter().position(|limit| limit.text == status.limit) else { continue };
+        // The rate is told in requests; tokens are what comes and goes.
+        let spec = plan.tasks.iter().find(|spec| spec.endpoint.0 as usize == endpoint);
+        let cost = spec.and_then(|spec| limits[place].cost_of(spec).reserve).unwrap_or(1).max(1);
+        let gap = status
+            .learned_rate
+            .and_then(|rate| Duration::try_from_secs_f64(1.0 / (rate * f64::from(cost))).ok());
+        let of = Usage { held: returns.clone(), closed: status.closed.map(|closed| now + closed), gap };
+        usage.entry((endpoint, place)).or_insert(of);
     }
+    usage
 }
 
 fn read(plan: &SyncPlan, reader: &SqliteReader) -> Result<Known, Problem> {
@@ -62,6 +107,6 @@ fn read(plan: &SyncPlan, reader: &SqliteReader) -> Result<Known, Problem> {
         runs: if history.is_empty() { 0 } else { u64::try_from(runs).unwrap_or(0) },
         experience,
         unfinished: unfinished.map(|run| run.run),
-        unreadable: None,
+        ..Known::default()
     })
 }

@@ -110,14 +110,22 @@ fn clocks_and_limits() {
     let headers = "content-type: application/json\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
         ratelimit-policy: \"p\";q=100;w=60\r\nx-ratelimit-remaining: 7\r\n";
     let server = Verbatim::start(move |_| answer("200 OK", headers, b"[{\"id\": 1}]"));
-    let called = doctor(&place, server.url()).exits(0);
+    let called = doctor(&place, server.url()).exits(1);
     called
         .says("warn  clock       this machine is ")
         .says("ahead of the server")
-        .says("warn  limits      ratelimit-policy: \"p\";q=100;w=60, x-ratelimit-remaining: 7; the plan keeps 50/s")
-        .says("help: add \"100/min\" to `limits` of the endpoint")
-        .says("2 warnings");
+        .says("BAD   limits      the plan allows itself more than the server does: ratelimit-policy: \"p\";q=100;w=60, x-ratelimit-remaining: 7; the plan keeps 50/s")
+        .says("help: write limits = [\"50/s\", \"100/min\"] into the endpoint")
+        .says("1 thing will not work");
     assert_eq!(server.asked(), ["/by-page-bare"]);
+    // Where no window is said, it is no shorter than the time to its end.
+    let headers = "content-type: application/json\r\nx-ratelimit-limit: 60\r\nx-ratelimit-remaining: 59\r\n\
+        x-ratelimit-reset: 3000\r\n";
+    let server = Verbatim::start(move |_| answer("200 OK", headers, b"[{\"id\": 1}]"));
+    doctor(&place, server.url())
+        .exits(1)
+        .says("BAD   limits      the plan allows itself more than the server does: x-ratelimit-limit: 60, ")
+        .says("help: look up in what time 60 are allowed (it begins anew in 50m 00s), and say it: write limits = [\"50/s\", \"60/h\"]");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn equal_failures_are_one_block_and_a_retry_makes_just_those_again() {
         "things: 13 requests failed, 1 cause\n\n  1. things: status: ",
         " (13 requests, run 1)\n",
         "      --> things.toml:9:7\n     9 | get = \"/things/{{ n }}\"\n       |       ^^^^^^^^^^^^^^^^^\n",
-        "     GET URL/things/3 (n = 3)\n",
+        "     GET URL/things/3 → 418 (n = 3)\n",
         "     and 3 more\n",
         "is broken\n",
         "Make them again: ",

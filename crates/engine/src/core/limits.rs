@@ -1,0 +1,112 @@
+//! The limits of a run, for people: how they stand now, and how they were used.
+
+use entities::{LimitReport, LimitStatus, Moment};
+use rate_limit::Learned;
+
+use super::Budgets;
+use super::budgets::Waits;
+use super::gate::{Gate, GateLimit};
+use super::run::PlanRun;
+
+/// How a limit stood when a run began to draw on it.
+pub(crate) struct Before {
+    waits: Waits,
+    refused: u64,
+}
+
+/// Requests of a cost a second that a learned gap lets through.
+pub(super) fn reachable_rate(learned: &Learned, cost: u32) -> f64 {
+    learned.rate() / f64::from(cost.max(1))
+}
+
+impl Budgets {
+    /// How the limits of a gate stand before its first request, in the gate's order.
+    pub(super) fn before(&self, gate: &Gate, now: Moment) -> Vec<Before> {
+        gate.limits()
+            .map(|(budget, limit)| Before {
+                waits: self.waits(budget, limit.window, now),
+                refused: self.refused(budget),
+            })
+            .collect()
+    }
+
+    /// How the limits of a run stand now; each once, though several specs draw on it.
+    pub(super) fn statuses(&mut self, run: &PlanRun, now: Moment) -> Vec<LimitStatus> {
+        let limits = limits_of(run).map(|limit| {
+            let (budget, window) = (limit.budget, limit.limit.window);
+            let elsewhere = self.elsewhere(budget, window);
+            let closed = self.closed_until(budget, now).map(|until| until.since(now));
+            let window = self.window(budget, window);
+            LimitStatus {
+                endpoint: limit.endpoint.to_owned(),
+                limit: window.limit().text.clone(),
+                allowed: window.limit().usable(),
+                used: window.in_use(now),
+                elsewhere,
+                closed,
+                next: window.held(now).first().map(|(until, _)| until.since(now)),
+                learned_rate: window.learned().map(|learned| reachable_rate(&learned, limit.cost())),
+            }
+        });
+        limits.collect()
+    }
+
+    /// How the limits of a run were used.
+    pub(super) fn reports(&mut self, run: &PlanRun, now: Moment) -> Vec<LimitReport> {
+        let limits = limits_of(run).map(|limit| {
+            let (budget, window) = (limit.budget, limit.limit.window);
+            let same = run.specs.iter().flat_map(|state| state.gate.limits());
+            let same = same.filter(|(of, other)| *of == budget && other.window == window);
+            let used = same.map(|(_, other)| other.used).sum();
+            let waits = self.waits(budget, window, now);
+            let refused = self.refused(budget) - limit.before.refused;
+            let window = self.window(budget, window);
+            LimitReport {
+                endpoint: limit.endpoint.to_owned(),
+                limit: window.limit().text.clone(),
+                allowed: u64::from(window.limit().usable()),
+                used,
+                peak: u64::from(window.peak()),
+                waits: waits.waits - limit.before.waits.waits,
+                waited_seconds: (waits.waited.saturating_sub(limit.before.waits.waited)).as_secs_f64(),
+                refused,
+                learned_rate: window.learned().map(|learned| reachable_rate(&learned, limit.cost())),
+            }
+        });
+        limits.collect()
+    }
+}
+
+/// A limit that a run draws on.
+struct RunLimit<'a> {
+    endpoint: &'a str,
+    budget: usize,
+    limit: &'a GateLimit,
+    before: &'a Before,
+}
+
+impl RunLimit<'_> {
+    fn cost(&self) -> u32 {
+        self.limit.cost.unwrap_or(1)
+    }
+}
+
+/// The limits that a run draws on, in the order of its specs; each window once by endpoint.
+fn limits_of(run: &PlanRun) -> impl Iterator<Item = RunLimit<'_>> {
+    let plan = &run.context.plan;
+    let mut known = Vec::new();
+    let all = run.specs.iter().flat_map(move |state| {
+        let endpoint = plan.spec(state.spec).endpoint;
+        let limits = state.gate.limits().zip(&state.before);
+        limits.map(move |((budget, limit), before)| (endpoint, budget, limit, before))
+    });
+    all.filter_map(move |(endpoint, budget, limit, before)| {
+        let window = (endpoint, budget, limit.window);
+        if known.contains(&window) {
+            return None;
+        }
+        known.push(window);
+        let endpoint = plan.endpoints[endpoint.0 as usize].name.as_str();
+        Some(RunLimit { endpoint, budget, limit, before })
+    })
+}

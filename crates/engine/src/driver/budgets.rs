@@ -1,0 +1,289 @@
+//! What the driver does with the budgets' file: lease, write down what is learned, look at what other
+//! processes do, and leave nothing behind but what is held.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use entities::{Limit, Moment};
+use rate_limit::{GivenUp, Learned};
+
+use super::Driver;
+use super::wall_clock::WallClock;
+use crate::EngineError;
+use crate::budget_file::{BudgetError, BudgetFile};
+use crate::core::{Action, BudgetNews, Event, GiveBack, LeaseGranted, StartedSpec, StoreSlot, Watched};
+
+/// How often to look at what others did. They hear of our wants, and we of what they gave up for us,
+/// within two of these.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long to leave a budgets' file alone that could not be written.
+const LEASE_AGAIN: Duration = Duration::from_secs(10);
+
+/// A budgets' file that others keep locked for so long is as good as broken.
+const LOCKED_FOR_GOOD: Duration = Duration::from_secs(30);
+
+/// The budgets' file, and what the driver has to do with it.
+pub(super) struct Keeper {
+    file: BudgetFile,
+    /// The file's moments are the wall's.
+    clock: WallClock,
+    next_look: Moment,
+    /// Could not be written because others were writing: tried again at each look.
+    unwritten: Vec<Action>,
+    /// Since when others are.
+    locked_since: Option<Moment>,
+}
+
+impl Keeper {
+    pub(super) fn new(file: BudgetFile, clock: WallClock) -> Keeper {
+        Keeper { file, clock, next_look: Moment(i64::MIN), unwritten: Vec::new(), locked_since: None }
+    }
+
+    /// What a credential is called.
+    pub(super) fn fingerprint(&self, credential: &str) -> String {
+        self.file.fingerprint(credential)
+    }
+
+    /// A run begins: its limits are known to others from now on, and what is known of them to it.
+    pub(super) fn join(&mut self, specs: &mut [StartedSpec], now: Moment) -> Result<(), EngineError> {
+        let mut windows: BTreeMap<String, Vec<(String, Limit)>> = BTreeMap::new();
+        for draw in specs.iter().flat_map(|spec| &spec.draws) {
+            let keys =
+                draw.limits.iter().map(|drawn| (draw.budget.window(&drawn.limit), drawn.limit.clone()));
+            windows.entry(draw.budget.0.clone()).or_default().extend(keys);
+        }
+        let wall = self.wall(now);
+        let mut known = BTreeMap::new();
+        for (budget, windows) in windows {
+            let joined = self.file.join(&budget, &windows, wall).map_err(|error| self.error(&error))?;
+            known.insert(budget, joined);
+        }
+        for draw in specs.iter_mut().flat_map(|spec| &mut spec.draws) {
+            let Some(known) = known.get(&draw.budget.0) else { continue };
+            draw.closed_until = known.closed_until.map(|until| self.clock.ours(until));
+            for drawn in &mut draw.limits {
+                let learned = known.learned.get(&draw.budget.window(&drawn.limit));
+                drawn.learned = learned.map(|learned| self.learned(*learned));
+            }
+        }
+        // Before its first request: others may keep limits that it does not know.
+        self.next_look = now;
+        Ok(())
+    }
+
+    fn error(&self, error: &BudgetError) -> EngineError {
+        EngineError::Budgets { path: self.file.path().display().to_string(), why: error.to_string() }
+    }
+
+    fn lease(
+        &mut self,
+        key: &str,
+        limit: &Limit,
+        want: u32,
+        now: Moment,
+    ) -> Result<LeaseGranted, BudgetError> {
+        let wall = self.wall(now);
+        let lease = self.file.lease(key, limit, want, wall)?;
+        let ours = |until| self.clock.ours(until);
+        let held = lease.held.into_iter().map(|(until, tokens)| (ours(until), tokens)).collect();
+        Ok(LeaseGranted { tokens: lease.tokens, held, retry_at: lease.retry_at.map(ours) })
+    }
+
+    fn write(&mut self, action: &Action, now: Moment) -> Result<(), BudgetError> {
+        let wall = self.wall(now);
+        match action {
+            Action::GiveUp { key, limit, given, .. } => {
+                let given = GivenUp { tokens: given.tokens, held: self.held(&given.held) };
+                self.file.give_up(key, limit, &given, wall)
+            }
+            Action::Learn { key, learned, .. } => {
+                let learned = Learned { at: self.clock.wall(learned.at), ..*learned };
+                self.file.learn(key, learned, wall)
+            }
+            Action::Close { key, until } => self.file.close(key, self.clock.wall(*until), wall),
+            _ => Ok(()),
+        }
+    }
+
+    fn look(&mut self, watched: &[Watched], now: Moment) -> Result<Vec<(usize, BudgetNews)>, BudgetError> {
+        let wall = self.wall(now);
+        let mut all = self.file.look(watched, wall)?;
+        for (_, news) in &mut all {
+            news.closed_until = news.closed_until.map(|until| self.clock.ours(until));
+            for window in &mut news.windows {
+                window.learned = window.learned.map(|learned| self.learned(learned));
+            }
+        }
+        Ok(all)
+    }
+
+    fn give_back(&mut self, all: Vec<GiveBack>, now: Moment) -> Result<(), BudgetError> {
+        // A process that ends has time.
+        self.file.be_patient()?;
+        for action in std::mem::take(&mut self.unwritten) {
+            self.write(&action, now)?;
+        }
+        let wall = self.wall(now);
+        for left in all {
+            self.file.give_back(&left.key, &self.held(&left.held), wall)?;
+            if let Some(learned) = left.learned {
+                let learned = Learned { at: self.clock.wall(learned.at), ..learned };
+                self.file.learn(&left.key, learned, wall)?;
+            }
+        }
+        self.file.leave(wall)
+    }
+
+    /// What the wall shows now.
+    fn wall(&mut self, now: Moment) -> Moment {
+        self.clock.compare();
+        self.clock.wall(now)
+    }
+
+    fn held(&self, held: &[(Moment, u32)]) -> Vec<(Moment, u32)> {
+        held.iter().map(|&(until, tokens)| (self.clock.wall(until), tokens)).collect()
+    }
+
+    fn learned(&self, learned: Learned) -> Learned {
+        Learned { at: self.clock.ours(learned.at), ..learned }
+    }
+}
+
+impl Driver {
+    pub(super) fn lease(&mut self, key: &str, limit: &Limit, want: u32, now: Moment) -> LeaseGranted {
+        let Some(keeper) = &mut self.budgets else {
+            return LeaseGranted { tokens: want, held: Vec::new(), retry_at: None };
+        };
+        let leased = keeper.lease(key, limit, want, now);
+        let nothing_before = |at| LeaseGranted { tokens: 0, held: Vec::new(), retry_at: Some(at) };
+        match self.unless_locked(leased, now) {
+            Ok(Some(granted)) => granted,
+            Ok(None) => nothing_before(now + LOOK),
+            // Else the core would ask again at once, and for ever.
+            Err(()) => nothing_before(now + LEASE_AGAIN),
+        }
+    }
+
+    /// Writes to the budgets' file what does not bear to be forgotten.
+    pub(super) fn write_down(&mut self, action: Action, now: Moment) {
+        let Some(keeper) = &mut self.budgets else { return };
+        let written = keeper.write(&action, now);
+        if let Ok(None) = self.unless_locked(written, now)
+            && let Some(keeper) = &mut self.budgets
+        {
+            keeper.unwritten.push(action);
+        }
+    }
+
+    /// When to look at what others did; none as long as there is nothing to share.
+    pub(super) fn next_look(&self) -> Option<Moment> {
+        let is_used = self.plans.values().any(|plan| plan.context.is_some());
+        self.budgets.as_ref().filter(|_| is_used).map(|keeper| keeper.next_look)
+    }
+
+    /// Looks at what others did, if it is time to, and tells the core.
+    pub(super) fn look(&mut self, now: Moment) {
+        if self.next_look().is_none_or(|at| now < at) {
+            return;
+        }
+        let Some(keeper) = &mut self.budgets else { return };
+        keeper.next_look = now + LOOK;
+        for action in std::mem::take(&mut keeper.unwritten) {
+            self.write_down(action, now);
+        }
+        let Some(keeper) = &mut self.budgets else { return };
+        let wall = keeper.wall(now);
+        let has_news = keeper.file.beat(wall).and_then(|()| keeper.file.has_news(wall));
+        if self.unless_locked(has_news, now) != Ok(Some(true)) {
+            return;
+        }
+        let watched = self.core.budgets().watched(now);
+        let Some(keeper) = &mut self.budgets else { return };
+        let news = keeper.look(&watched, now);
+        if let Ok(Some(news)) = self.unless_locked(news, now) {
+            for (budget, news) in news {
+                self.core.on_event(Event::Shared { budget, news }, now);
+            }
+        }
+    }
+
+    /// What is still in use stays held; all else is others' at once.
+    pub(super) fn give_back(&mut self, now: Moment) {
+        let Some(keeper) = &mut self.budgets else { return };
+        let left = self.core.budgets().give_back(now);
+        if let Err(error) = keeper.give_back(left, now) {
+            tracing::warn!(%error, "cannot give a budget back; it counts as used for one window");
+        }
+    }
+
+    /// None: others are writing just now. An error has been told to all who have to know.
+    fn unless_locked<T>(&mut self, done: Result<T, BudgetError>, now: Moment) -> Result<Option<T>, ()> {
+        let Some(keeper) = &mut self.budgets else { return Ok(None) };
+        match done {
+            Ok(done) => {
+                keeper.locked_since = None;
+                return Ok(Some(done));
+            }
+            Err(BudgetError::Busy { .. })
+                if now.since(*keeper.locked_since.get_or_insert(now)) < LOCKED_FOR_GOOD =>
+            {
+                return Ok(None);
+            }
+            Err(error) => self.budgets_broke(&error.to_string(), now),
+        }
+        Err(())
+    }
+
+    /// Without its budgets nothing may be sent: every run stops, resumable.
+    fn budgets_broke(&mut self, why: &str, now: Moment) {
+        let why = format!("cannot keep budgets: {why}");
+        let stores: Vec<StoreSlot> = self.stores.keys().copied().collect();
+        for store in stores {
+            self.core.on_event(Event::Broken { store, why: why.clone() }, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    /// A process whose clock has fallen behind the wall's: the machine slept meanwhile.
+    fn keeper(path: &std::path::Path, behind: Duration) -> (Keeper, Moment) {
+        #[expect(clippy::disallowed_methods, reason = "what is tested is how clocks differ")]
+        let clock = move || Moment(0) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - behind;
+        let now = clock();
+        (Keeper::new(BudgetFile::open(path).unwrap(), WallClock::beside(Arc::new(clock))), now)
+    }
+
+    #[test]
+    fn who_slept_and_who_did_not_mean_the_same_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("budgets.db");
+        let limit = Limit::plain(10, Duration::from_secs(3_600), "10/h");
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        let (mut slept, then) = keeper(&path, hours(5));
+        assert_eq!(slept.lease("k", &limit, 10, then).unwrap().tokens, 10);
+        let given = GivenUp { tokens: 4, held: vec![(then + Duration::from_secs(600), 4)] };
+        let give_up = Action::GiveUp { key: "k".to_owned(), limit: limit.clone(), given };
+        slept.write(&give_up, then).unwrap();
+        let close = Action::Close { key: "b".to_owned(), until: then + hours(8) };
+        slept.write(&close, then).unwrap();
+
+        let about = |moment: Moment, from: Moment, expected: Duration| {
+            let off = moment.0.abs_diff((from + expected).0);
+            assert!(off < 60_000_000_000, "{off} ns off");
+        };
+        let (mut awake, now) = keeper(&path, hours(0));
+        let leased = awake.lease("k", &limit, 10, now).unwrap();
+        assert_eq!(leased.tokens, 4);
+        about(leased.held[0].0, now, Duration::from_secs(600));
+        let watched = || vec![Watched { budget: 0, key: "b".to_owned(), windows: Vec::new() }];
+        about(awake.look(&watched(), now).unwrap()[0].1.closed_until.unwrap(), now, hours(8));
+        about(slept.look(&watched(), then).unwrap()[0].1.closed_until.unwrap(), then, hours(8));
+    }
+}

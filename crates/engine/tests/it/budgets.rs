@@ -1,0 +1,90 @@
+//! Engines that share the budgets' file, as processes do.
+
+use std::time::Duration;
+
+use entities::{PlanName, PlanState};
+use sandbox::LoggedRequest;
+
+use crate::world::{World, engine, options};
+
+/// A plan with a limit; its requests bear its name.
+async fn add(world: &World, engine: &engine::SyncEngine, name: &str, limit: &str, count: u32) -> PlanName {
+    let (origin, directory) = (world.sandbox.origin(), world.directory.path().display());
+    let plan = world.load(&format!(
+        r#"
+[plan]
+name = "{name}"
+[store]
+sqlite = "{directory}/{name}.db"
+[endpoints.e]
+base_url = "{origin}/bench"
+limits = ["{limit}"]
+[tasks.{name}]
+get = "/small/{{{{ n }}}}"
+query = {{ who = "{name}" }}
+foreach = {{ n = {{ from = 1, to = {count} }} }}
+mode = "append"
+"#
+    ));
+    engine.add_plan(plan, entities::Secrets::default(), options()).await.unwrap()
+}
+
+fn seconds(log: &[LoggedRequest], name: &str) -> Vec<f64> {
+    let mark = format!("who={name}");
+    let own = log.iter().filter(|request| request.path_and_query.ends_with(&mark));
+    own.map(|request| request.at.as_secs_f64()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_keeps_locked_for_a_while_breaks_no_run() {
+    let world = World::new(4).await;
+    let plan = add(&world, &world.engine, "a", "4000/min", 1_500).await;
+    world.engine.start(&plan).await.unwrap();
+    world.until_rows("a", "a", 1).await;
+    let other = rusqlite::Connection::open(world.directory.path().join("state/budgets.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; DELETE FROM closed").unwrap();
+    // It spends what it has leased; then it waits, and still listens.
+    let mut sent = 0;
+    while world.sandbox.log().len() > sent {
+        sent = world.sandbox.log().len();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert!(sent < 1_500, "it had leased all it needed");
+    let status = world.engine.status().await.unwrap();
+    assert_eq!(status.plans[0].state, PlanState::Running);
+    other.execute_batch("COMMIT").unwrap();
+    let report = world.finish(&plan).await;
+    assert_eq!((report.state, report.records), (PlanState::Complete, 1_500));
+    world.engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tighter_limit_of_another_process_holds_while_that_lives() {
+    let world = World::new(4).await;
+    let wide = add(&world, &world.engine, "wide", "40/s", 10_000).await;
+    world.engine.start(&wide).await.unwrap();
+    world.until_rows("wide", "wide", 40).await;
+    let second = engine(4, &world.sandbox, world.directory.path());
+    let tight = add(&world, &second, "tight", "10/s", 20).await;
+    second.start(&tight).await.unwrap();
+    assert_eq!(second.wait(&tight).await.unwrap().state, PlanState::Complete);
+    second.shutdown().await;
+    let log = world.sandbox.log();
+    let (both, tight) = (log.len(), seconds(&log, "tight"));
+    // What the first had sent before it knew is over by then.
+    let (from, to) = (tight[0] + 1.5, tight[tight.len() - 1]);
+    assert!(to - from > 0.5, "too short to tell: {tight:?}");
+    let all: Vec<f64> = log.iter().map(|request| request.at.as_secs_f64()).collect();
+    for start in all.iter().filter(|at| (from..to).contains(at)) {
+        let most = all.iter().filter(|at| (*start..start + 0.999).contains(at) && **at <= to).count();
+        assert!(most <= 10, "{most} from {start} on");
+    }
+    // It is gone, and so is its limit.
+    while seconds(&world.sandbox.log()[both..], "wide").len() < 100 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let alone = seconds(&world.sandbox.log()[both..], "wide");
+    assert!(alone[99] - alone[60] < 2.0, "{alone:?}");
+    world.engine.cancel(&wide).await.unwrap();
+    world.engine.shutdown().await;
+}
