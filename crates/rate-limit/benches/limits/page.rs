@@ -69,7 +69,16 @@ impl Page {
         page.chains();
         page.small_work();
         page.costs();
+        page.not_kept();
         page
+    }
+
+    /// What is promised above and was not seen: never left out of the page.
+    fn not_kept(&mut self) {
+        if !self.broken.is_empty() {
+            self.heading("Promises not kept", "In this run, as it came out:");
+            self.text += &self.broken.iter().map(|broken| format!("- {broken}\n")).collect::<String>();
+        }
     }
 
     fn heading(&mut self, title: &str, about: &str) {
