@@ -11,6 +11,9 @@ use crate::{TokenWindow, Verdict};
 /// So many refusals in a row without a good answer in between teach once.
 const IN_VAIN: u32 = 3;
 
+/// What a server that has refused us said is old after this long, in ns.
+const OLD_NEWS: i64 = 10_000_000_000;
+
 /// What stands in a request's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -45,6 +48,17 @@ pub struct Budget {
     in_vain: u32,
     /// There was a refusal that the server's own count explained.
     explained: bool,
+    probe: Probe,
+    last_answer: Moment,
+}
+
+/// Behind a closed door one request goes first, alone: a server that is still full refuses one, not all.
+/// So it does, once a server has refused us, when there has been no answer for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    NotNeeded,
+    Needed,
+    InFlight,
 }
 
 impl Default for Budget {
@@ -59,6 +73,8 @@ impl Default for Budget {
             answers: 0,
             in_vain: 0,
             explained: false,
+            probe: Probe::NotNeeded,
+            last_answer: Moment(i64::MIN),
         }
     }
 }
@@ -117,7 +133,16 @@ impl Budget {
             }
             self.closed_until = None;
         }
+        if self.in_flight == 0 && self.episode.0 > i64::MIN && now.0 - OLD_NEWS > self.last_answer.0 {
+            self.probe = Probe::Needed;
+        }
+        if self.probe == Probe::InFlight {
+            return (Verdict::WhenAnswered, Why::Closed);
+        }
         if let Some(verdict) = self.quotas.wait(costs, self.in_flight, now) {
+            if self.quotas.exhausted_until(self.in_flight, now).is_some() {
+                self.probe = Probe::Needed;
+            }
             return (verdict, Why::Quota);
         }
         let mut worst = (Verdict::Now, Why::Open);
@@ -137,6 +162,9 @@ impl Budget {
     /// A request goes. Call it after [`Verdict::Now`] of the same moment and costs.
     pub fn take(&mut self, costs: &[u32], now: Moment) {
         self.in_flight = self.in_flight.saturating_add(1);
+        if self.probe == Probe::Needed {
+            self.probe = Probe::InFlight;
+        }
         self.quotas.take(costs);
         for (index, window) in self.windows.iter_mut().enumerate() {
             window.take(cost(costs, index), now);
@@ -148,13 +176,19 @@ impl Budget {
     /// cost is `actual`; beyond the end of that slice, what it took.
     pub fn answered(&mut self, taken: &[u32], actual: &[u32], sent: Moment, at: Moment) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.answers = self.answers.saturating_add(u32::from(sent > self.episode));
+        if sent > self.episode {
+            self.answers = self.answers.saturating_add(1);
+            if self.probe == Probe::InFlight {
+                self.probe = Probe::NotNeeded;
+            }
+        }
+        self.last_answer = self.last_answer.max(at);
         let measured = self.round_trips.add(sent, at);
         for (index, window) in self.windows.iter_mut().enumerate() {
             let taken = cost(taken, index);
             window.answered(taken, actual.get(index).copied().unwrap_or(taken), sent, at);
             if measured && window.learned().is_some() {
-                window.spacing().measured(self.round_trips.jitter());
+                window.spacing().measured(self.round_trips.measure());
             }
         }
     }
@@ -168,6 +202,7 @@ impl Budget {
     /// Nobody sends before `until`. Never shortens what is in force.
     pub fn close_until(&mut self, until: Moment) {
         self.closed_until = self.closed_until.max(Some(until));
+        self.probe = Probe::Needed;
         for window in &mut self.windows {
             window.spacing().closed(until);
         }
@@ -208,8 +243,8 @@ impl Budget {
         if (in_vain && !ran_out) || (explained && !std::mem::replace(&mut self.explained, true)) {
             return Vec::new();
         }
-        let jitter = self.round_trips.jitter();
-        let refused = Refused { answers, ran_out, explained, jitter };
+        let trips = self.round_trips.measure();
+        let refused = Refused { answers, ran_out, explained, trips };
         let taught = self.windows[index].spacing().refused(refused, now);
         if taught { vec![index] } else { Vec::new() }
     }

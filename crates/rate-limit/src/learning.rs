@@ -11,8 +11,9 @@
 //!    out early (somebody else spends it unseen) and widens the gap by a quarter, once.
 //! 4. After 2,000 answers in a row without a refusal the excess over W/L shrinks by a fiftieth.
 //!
-//! A gap wider than W/L is kept exactly. A process that is alone need not keep it for jitter's sake
-//! when everything is answered: then W/L after the last answer is as good, and certain (`spacing.rs`).
+//! A gap is never wider than four times W/L, or what one request at a time would need if that is more.
+//! One wider than W/L is kept exactly. A process that is alone need not keep it for jitter's sake: one
+//! request at a time, W/L after the last answer less the least round trip, is certain (`spacing.rs`).
 //!
 //! Not here: which of several limits learns, and from which refusals
 //! ([`Budget::refused`](crate::Budget::refused)).
@@ -65,12 +66,12 @@ pub(crate) struct Lessons {
     base: i64,
     /// Ns between tokens after the first refusal.
     first: i64,
-    /// The widest gap, in ns: of a limit that is useless.
-    widest: i64,
+    /// W in ns: a limit with a wider gap would be useless.
+    window: i64,
     /// Ns between tokens, as taught; none: nothing was.
     gap: Option<i64>,
-    /// Of the gap, ns that are there for jitter.
-    slack: i64,
+    /// What round trips took lately.
+    trips: Trips,
     refusals: u32,
     at: Moment,
     /// Answers since the last refusal.
@@ -86,8 +87,8 @@ pub(crate) struct Refused {
     pub(crate) ran_out: bool,
     /// The server's own count has run out.
     pub(crate) explained: bool,
-    /// How much round trips differ, in ns.
-    pub(crate) jitter: i64,
+    /// What round trips took lately.
+    pub(crate) trips: Trips,
 }
 
 impl Lessons {
@@ -98,9 +99,9 @@ impl Lessons {
         Lessons {
             base,
             first,
-            widest: window.max(base.saturating_mul(2)),
+            window,
             gap: None,
-            slack: 0,
+            trips: Trips::default(),
             refusals: 0,
             at: Moment(0),
             calm: 0,
@@ -109,8 +110,8 @@ impl Lessons {
 
     /// The limit's reserve has grown.
     pub(crate) fn limited(&mut self, limit: &Limit) {
-        let Lessons { base, first, widest, .. } = Lessons::new(limit);
-        (self.base, self.first, self.widest) = (base, first, widest);
+        let Lessons { base, first, .. } = Lessons::new(limit);
+        (self.base, self.first) = (base, first);
     }
 
     /// Ns between tokens, as taught.
@@ -118,9 +119,25 @@ impl Lessons {
         self.gap
     }
 
-    /// Ns from an answer to the next token, when nothing else is in flight: then jitter does not matter.
+    /// Whether one request at a time is as fast as the gap between sendings: then jitter does not matter.
+    pub(crate) fn are_serial(&self) -> bool {
+        self.is_strict() && self.trips.mean > 0 && self.gap.is_some_and(|gap| self.serial() <= gap)
+    }
+
+    /// Ns from an answer to the next token, one request at a time. The last arrived no later than its
+    /// answer less the way back, and the next arrives no earlier than the way there behind its sending.
     pub(crate) fn after_answer(&self) -> i64 {
-        self.gap.map_or(0, |gap| (gap - self.slack).max(self.base.min(gap)))
+        self.gap.map_or(0, |gap| (gap - self.trips.jitter).max(self.base.min(gap)) - self.trips.least)
+    }
+
+    /// Ns from token to token, one request at a time.
+    fn serial(&self) -> i64 {
+        let Trips { mean, least, .. } = self.trips;
+        self.base.saturating_add(mean - least).max(mean)
+    }
+
+    fn widest(&self) -> i64 {
+        self.base.max(self.serial()).saturating_mul(4)
     }
 
     /// The gap is wider than the limit says: it must be kept exactly.
@@ -133,23 +150,27 @@ impl Lessons {
             return;
         }
         self.calm = self.calm.saturating_add(1);
-        if let Some(gap) = &mut self.gap
-            && self.calm.is_multiple_of(CALM)
+        // What is there for jitter makes one request at a time no slower.
+        let excess = self.gap.map_or(0, |gap| gap - self.base);
+        let is_for_jitter = self.are_serial() && excess <= self.trips.jitter;
+        if self.calm.is_multiple_of(CALM)
+            && !is_for_jitter
+            && let Some(gap) = &mut self.gap
             && *gap > self.base
         {
             *gap -= (*gap - self.base) / 50;
         }
     }
 
-    /// How much round trips differ, in ns.
-    pub(crate) fn measured(&mut self, jitter: i64) {
-        self.slack = jitter;
+    /// What round trips took lately.
+    pub(crate) fn measured(&mut self, trips: Trips) {
+        self.trips = trips;
     }
 
     /// The server refused under the limit. Whether that taught anything.
     pub(crate) fn refused(&mut self, refused: Refused, quota: bool, now: Moment) -> bool {
         self.calm = 0;
-        self.slack = refused.jitter;
+        self.trips = refused.trips;
         let wider = |gap: i64| gap.saturating_add(gap / 10 + 1);
         let gap = match self.gap {
             None => self.first,
@@ -160,9 +181,9 @@ impl Lessons {
             Some(gap) if refused.ran_out => gap.saturating_add(gap / 4),
             Some(_) if refused.answers >= RARE => return false,
             Some(gap) if refused.answers >= OFTEN => wider(gap),
-            Some(gap) => wider(gap).max(self.base.saturating_add(refused.jitter)),
+            Some(gap) => wider(gap).max(self.base.saturating_add(refused.trips.jitter)),
         };
-        self.gap = Some(gap.min(self.widest));
+        self.gap = Some(gap.min(self.widest()));
         self.refusals = self.refusals.saturating_add(1);
         self.at = now;
         true
@@ -175,7 +196,7 @@ impl Lessons {
 
     /// Takes over what others, or an earlier process, learned, if it is more.
     pub(crate) fn learn(&mut self, learned: Learned) {
-        let gap = nanos(learned.gap).clamp(self.first, self.widest);
+        let gap = nanos(learned.gap).clamp(self.first, self.window.max(self.first));
         if self.gap.is_none_or(|ours| ours < gap) {
             self.gap = Some(gap);
             self.at = self.at.max(learned.at);
@@ -189,17 +210,29 @@ impl Lessons {
 const TRIPS: usize = 256;
 const NEW_TRIPS: usize = 32;
 
-/// The last round trips of a budget, for their jitter.
+/// What round trips took lately, in ns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trips {
+    /// The 99th percentile less the minimum.
+    pub(crate) jitter: i64,
+    pub(crate) mean: i64,
+    /// The least of all, however long ago.
+    pub(crate) least: i64,
+}
+
+/// The last round trips of a budget.
 #[derive(Clone, Debug)]
 pub(crate) struct RoundTrips {
     /// In µs.
     last: [u32; TRIPS],
     count: usize,
+    /// Of all.
+    least: u32,
 }
 
 impl Default for RoundTrips {
     fn default() -> Self {
-        RoundTrips { last: [0; TRIPS], count: 0 }
+        RoundTrips { last: [0; TRIPS], count: 0, least: u32::MAX }
     }
 }
 
@@ -207,20 +240,29 @@ impl RoundTrips {
     /// Whether enough of them are new since this was last true.
     pub(crate) fn add(&mut self, sent: Moment, answered: Moment) -> bool {
         let micros = answered.0.saturating_sub(sent.0).max(0) / 1_000;
-        self.last[self.count % TRIPS] = u32::try_from(micros).unwrap_or(u32::MAX);
+        let micros = u32::try_from(micros).unwrap_or(u32::MAX);
+        self.least = self.least.min(micros);
+        self.last[self.count % TRIPS] = micros;
         self.count = self.count.wrapping_add(1);
-        self.count.is_multiple_of(NEW_TRIPS)
+        self.count.is_multiple_of(NEW_TRIPS) || (self.count < NEW_TRIPS && self.count.is_power_of_two())
     }
 
-    /// The 99th percentile of them less their minimum, in ns.
-    pub(crate) fn jitter(&self) -> i64 {
+    pub(crate) fn measure(&self) -> Trips {
         let count = self.count.min(TRIPS);
         let mut sorted = self.last;
         let sorted = &mut sorted[..count];
         sorted.sort_unstable();
-        match (sorted.first(), sorted.get((count * 99).div_ceil(100).saturating_sub(1))) {
-            (Some(&least), Some(&p99)) => i64::from(p99 - least) * 1_000,
-            _ => 0,
+        let (Some(&first), Some(&p99)) =
+            (sorted.first(), sorted.get((count * 99).div_ceil(100).saturating_sub(1)))
+        else {
+            return Trips::default();
+        };
+        let sum: i64 = sorted.iter().map(|&micros| i64::from(micros)).sum();
+        let mean = sum / i64::try_from(count).unwrap_or(1).max(1);
+        Trips {
+            jitter: i64::from(p99 - first) * 1_000,
+            mean: mean * 1_000,
+            least: i64::from(self.least) * 1_000,
         }
     }
 }

@@ -123,6 +123,13 @@ impl Pool {
         room
     }
 
+    /// Whether whoever has tokens lacks some, and this process has no right to more of them than it has.
+    pub fn all_lack(&self, process: &str, now: Moment) -> bool {
+        let others_have =
+            |lease: &PoolLease| lease.process != process && lease.tokens > 0 && lease.wants == 0;
+        !self.leases.iter().any(others_have) && self.share(process, now) <= self.tokens(process)
+    }
+
     /// Which of how many processes that use the limit this one is.
     pub fn place(&self, process: &str) -> (u32, u32) {
         let others = self.leases.iter().filter(|lease| lease.process != process);

@@ -5,16 +5,17 @@
 //!   by our share of the tokens. A longer one is a quota: no gap until a refusal teaches one.
 //! - After a closure, a short window is spaced from the first token on for as long as it is.
 //! - A gap that was taught holds for all processes together. Alone, a request goes a gap after the
-//!   last was sent, or, when that one has been answered, W/L after its answer: then the server saw
-//!   them W/L apart for certain. Several processes take turns: slots of a grid on the wall clock.
+//!   last was sent; or, if that is as fast, one at a time, W/L after the last answer less the least
+//!   round trip: then the server sees them W/L apart for certain. Several processes take turns: slots
+//!   of a grid on the wall clock.
 
 use std::time::Duration;
 
 use entities::{Limit, Moment};
 
-use crate::Learned;
 use crate::calendar::nanos;
-use crate::learning::{Lessons, Refused};
+use crate::learning::{Lessons, Refused, Trips};
+use crate::{Learned, Verdict};
 
 /// Windows longer than this are quotas.
 const QUOTA: Duration = Duration::from_secs(60);
@@ -102,21 +103,31 @@ impl Spacing {
         }
     }
 
-    /// When the next request may go, given the tokens in use and in flight; `None`: at once.
-    pub(crate) fn wait(&mut self, in_use: u32, in_flight: u32, now: Moment) -> Option<Moment> {
+    /// What the next request has to wait for, given the tokens in use and in flight; `None`: nothing.
+    pub(crate) fn wait(&mut self, in_use: u32, in_flight: u32, now: Moment) -> Option<Verdict> {
         let at = match self.lessons.gap() {
             None if self.applies(in_use, now) => self.next,
             None => return None,
             Some(gap) if self.of > 1 => self.turn(gap, now),
-            Some(_) if in_flight == 0 && self.lessons.is_strict() => {
+            // The first of a process: nobody knows when the last of another one was answered.
+            Some(gap) if self.lessons.are_serial() && self.last_answer.0 == i64::MIN && in_flight == 0 => {
+                if self.next.0 == i64::MIN {
+                    self.next = Moment(now.0.saturating_add(gap));
+                }
+                self.next
+            }
+            Some(_) if self.lessons.are_serial() => {
+                if in_flight > 0 {
+                    return Some(Verdict::WhenAnswered);
+                }
                 let after = times(self.lessons.after_answer(), self.last_cost);
-                self.next.min(Moment(self.last_answer.0.saturating_add(after)))
+                Moment(self.last_answer.0.saturating_add(after))
             }
             Some(_) => self.next,
         };
         // It stays promised until it is taken: another limit may make the request wait longer.
         self.promised |= now < at;
-        (now < at).then_some(at)
+        (now < at).then_some(Verdict::At(at))
     }
 
     /// A request goes. `in_use` does not count it yet.
@@ -176,8 +187,8 @@ impl Spacing {
         &self.lessons
     }
 
-    pub(crate) fn measured(&mut self, jitter: i64) {
-        self.lessons.measured(jitter);
+    pub(crate) fn measured(&mut self, trips: Trips) {
+        self.lessons.measured(trips);
     }
 
     pub(crate) fn learn(&mut self, learned: Learned) {

@@ -47,6 +47,8 @@ pub struct TokenWindow {
     held: Held,
     /// No more tokens are to be had before.
     lease_again: Option<Moment>,
+    /// Nor then: those who have them lack some themselves.
+    all_lack: bool,
     /// What the last request that lacked tokens asks for.
     needed: u32,
     wanting: bool,
@@ -64,6 +66,7 @@ impl TokenWindow {
             in_flight: 0,
             held: Held::new(&limit),
             lease_again: None,
+            all_lack: false,
             needed: 0,
             wanting: false,
             spacing: Spacing::new(&limit),
@@ -91,6 +94,14 @@ impl TokenWindow {
     /// Others have the rest: no lease is asked for before `retry_at`.
     pub fn lease_denied(&mut self, retry_at: Moment) {
         self.lease_again = Some(retry_at);
+        self.all_lack = false;
+    }
+
+    /// The same, and the others [lack tokens as well](crate::Pool::all_lack): until ours come back there is
+    /// nothing to hope for. It is asked for all the same, so that they know.
+    pub fn lease_denied_to_all(&mut self, retry_at: Moment) {
+        self.lease_again = Some(retry_at);
+        self.all_lack = true;
     }
 
     /// Of the tokens leased, these are held until the given moments: requests of an earlier
@@ -143,7 +154,7 @@ impl TokenWindow {
         }
         if self.free() >= cost {
             let wait = self.spacing.wait(self.used(), self.in_flight, now);
-            return wait.map_or(Verdict::Now, Verdict::At);
+            return wait.unwrap_or(Verdict::Now);
         }
         self.needed = cost;
         let lacking = (u64::from(cost) + u64::from(self.used())).saturating_sub(u64::from(self.ours()));
@@ -157,6 +168,7 @@ impl TokenWindow {
             }
         }
         match (returns, leases) {
+            (Some(at), Some(_)) if self.all_lack => Verdict::At(at),
             (Some(a), Some(b)) => Verdict::At(a.min(b)),
             (Some(at), None) | (None, Some(at)) => Verdict::At(at),
             (None, None) => Verdict::WhenAnswered,

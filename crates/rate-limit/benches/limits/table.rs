@@ -236,6 +236,12 @@ impl Cell {
 
     /// Why more than one in a thousand may be refused here.
     pub(crate) fn excuse(&self) -> Option<&'static str> {
+        if self.kind == Kind::SlidingCounter && self.headers && self.rate.is_quota() {
+            return Some(
+                "tokens come back to us while its sum still holds requests of the window before; when its count \
+                 runs out, what is in flight is refused, once an hour at most",
+            );
+        }
         if self.cast != Cast::Stranger {
             return None;
         }

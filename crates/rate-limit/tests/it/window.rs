@@ -128,6 +128,9 @@ fn a_denied_lease_is_asked_for_later() {
     assert_eq!(window.check(1, at(600)), Verdict::At(at(1_000)), "the lease comes before the token");
     window.lease_denied(at(900_000));
     assert_eq!(window.check(1, at(600)), Verdict::At(at(120_500)), "the token comes before the lease");
+    window.lease_denied_to_all(at(1_000));
+    assert_eq!(window.check(1, at(600)), Verdict::At(at(120_500)), "others lack tokens as well");
+    assert_eq!(window.next_lease(at(1_000)), Some(1), "but they are told");
 }
 
 #[test]
