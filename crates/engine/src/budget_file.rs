@@ -59,6 +59,8 @@ pub(crate) struct Lease {
     pub(crate) held: Vec<(Moment, u32)>,
     /// When asking again makes sense, if `tokens` is 0.
     pub(crate) retry_at: Option<Moment>,
+    /// It will bring nothing: see [`Pool::all_lack`].
+    pub(crate) all_lack: bool,
 }
 
 /// What the file knows of a budget that a run begins to draw on.
@@ -273,10 +275,14 @@ impl BudgetFile {
     }
 
     fn lease_inner(&mut self, key: &str, limit: &Limit, want: u32, now: Moment) -> rusqlite::Result<Lease> {
-        let leased = self.change(key, limit, now, |pool, us| pool.lease(us, want, now))?;
+        let (leased, all_lack) = self.change(key, limit, now, |pool, us| {
+            let leased = pool.lease(us, want, now);
+            let all_lack = leased.tokens == 0 && pool.all_lack(us, now);
+            (leased, all_lack)
+        })?;
         self.watch.asked(key, limit, leased.tokens < want, now);
         let retry_at = (leased.tokens == 0).then(|| now + ASK_AGAIN);
-        Ok(Lease { tokens: leased.tokens, held: leased.held, retry_at })
+        Ok(Lease { tokens: leased.tokens, held: leased.held, retry_at, all_lack })
     }
 
     /// One limit's pool, changed durably. The dead are buried first.

@@ -187,7 +187,7 @@ impl Core {
             }
         }
         for state in run.specs.iter().filter(|state| run.have_ended(&state.lists_from)) {
-            self.manager.open_lists(state.lane);
+            self.manager.open_lists(state.lane, run.lists_fall_short(state));
         }
         self.runs.insert(slot, run);
     }

@@ -28,7 +28,7 @@ use meters::Meters;
 pub struct Experience {
     /// What earlier runs took.
     pub tasks: BTreeMap<String, Learned>,
-    /// The cursors: combinations ([`Landing::combination_of`]) and the values that their next run goes on
+    /// The cursors: combinations ([`Landing::combination_of`](entities::Landing::combination_of)) and the values that their next run goes on
     /// from.
     pub cursors: BTreeMap<String, Vec<(String, Value)>>,
     /// Requests that failed and go first in the next run.

@@ -14,7 +14,8 @@ use task_queue::{Feed, Rules};
 use crate::core::{BudgetKey, Draw, DrawnLimit, StartedSpec};
 use crate::foreach::{Repeats, Shared, combination_names, lists};
 
-/// The specs to run: those named and their ancestors, in the plan's order; all if none is named.
+/// The specs to run: those named, their ancestors and what else fills their lists, in the plan's order; all if
+/// none is named.
 pub(crate) fn select_specs(plan: &SyncPlan, tasks: &[String]) -> Result<Vec<SpecIndex>, Failure> {
     if tasks.is_empty() {
         return Ok(plan.spec_indices().collect());
@@ -30,6 +31,7 @@ pub(crate) fn select_specs(plan: &SyncPlan, tasks: &[String]) -> Result<Vec<Spec
         while let Some(index) = next.pop() {
             if !std::mem::replace(&mut wanted[index.0 as usize], true) {
                 next.extend(plan.spec(index).parents());
+                next.extend(plan.fillers_of_lists(index));
             }
         }
     }
@@ -251,6 +253,40 @@ mod tests {
     fn load(text: &str) -> SyncPlan {
         let text = format!("[plan]\nname = \"p\"\n{text}");
         plan::load("p.toml", &text, &NoLookup, &[]).map_err(|d| d.render(false)).unwrap().plan
+    }
+
+    #[test]
+    fn a_task_comes_with_its_ancestors_and_all_that_fills_its_lists() {
+        let plan = load(
+            r#"
+[endpoints.e]
+base_url = "http://h"
+[tasks.users]
+get = "/users"
+key = ["id"]
+[tasks.orgs]
+get = "/orgs"
+key = ["id"]
+[tasks.more]
+get = "/orgs/{{ org.id }}/users"
+foreach = { org = { task = "orgs" } }
+table = "users"
+key = ["id"]
+[tasks.issues]
+get = "/issues"
+key = ["id"]
+[tasks.pairs]
+get = "/pairs/{{ issue.id }}/{{ user.id }}"
+foreach = { issue = { task = "issues" }, user = { task = "users", all = true } }
+key = ["id"]
+"#,
+        );
+        for (task, expected) in
+            [("pairs", &[0, 1, 2, 3, 4][..]), ("issues", &[3]), ("users", &[0]), ("more", &[1, 2])]
+        {
+            let found = select_specs(&plan, &[task.to_owned()]).unwrap();
+            assert_eq!(found, expected.iter().copied().map(SpecIndex).collect::<Vec<_>>(), "{task}");
+        }
     }
 
     /// The credential of each spec.

@@ -70,9 +70,13 @@ impl SyncPlan {
         self.spec_indices().filter(fills).collect()
     }
 
-    /// The specs that are repeated over the records of `parent`, be they heads or a list.
+    /// The specs that are repeated over the records of `parent`: over those as heads, or over a list of all rows
+    /// of a table that it fills, if need be with others.
     pub fn repeated_over(&self, parent: SpecIndex) -> Vec<SpecIndex> {
-        self.spec_indices().filter(|index| self.spec(*index).parents().any(|of| of == parent)).collect()
+        let reads = |index: &SpecIndex| {
+            self.spec(*index).parent() == Some(parent) || self.fillers_of_lists(*index).contains(&parent)
+        };
+        self.spec_indices().filter(reads).collect()
     }
 }
 

@@ -253,6 +253,9 @@ pub struct LimitReport {
     /// Requests a second that refusals have taught us to keep to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned_rate: Option<f64>,
+    /// What a request costs was to be read from the answers, and those to a task did not tell it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
 }
 
 fn maybe_seconds<S: serde::Serializer>(

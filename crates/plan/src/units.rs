@@ -87,8 +87,8 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 pub(crate) const RATE_EXAMPLES: &str =
     "limits look like \"10/s\", \"500/min\", \"5000/h\", \"20000/day\", \"1000/week\" or \"10000/month\"";
 
-/// `10/s`, `500/min`, `5000/h`, `20000/day`, `1000/week`, `10000/month` (31 days); also `15/3s`: that
-/// many in any such time.
+/// `10/s`, `500/min`, `5000/h`, `20000/day`, `1000/week`, `10000/month` (31 days); also `15/3s`, `10/2min`:
+/// that many in any such time.
 pub(crate) fn rate(text: &str) -> Option<Limit> {
     let (count, window) = text.split_once('/')?;
     let count = count.trim().replace('_', "").parse::<u32>().ok()?;
@@ -99,9 +99,24 @@ pub(crate) fn rate(text: &str) -> Option<Limit> {
         "d" | "day" => DAY,
         "week" => WEEK,
         "month" => MONTH,
-        other => duration(other)?,
+        several => some_time(several)?,
     };
     Some(Limit::plain(count, window, text.trim()))
+}
+
+/// `3s`, `2min`, `2 days`: a duration, or a whole number of what a rate may be over.
+fn some_time(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let one = match unit.strip_suffix('s').filter(|unit| unit.len() > 1).unwrap_or(unit) {
+        "sec" | "second" => Duration::from_secs(1),
+        "min" | "minute" => Duration::from_secs(60),
+        "hour" => Duration::from_secs(3_600),
+        "day" => DAY,
+        "week" => WEEK,
+        "month" => MONTH,
+        _ => return duration(text),
+    };
+    one.checked_mul(number.parse().ok()?)
 }
 
 /// The leading number and the unit behind it.
@@ -174,6 +189,13 @@ mod tests {
         check("5000/h", Some((5000, 3600)));
         check("20_000/day", Some((20_000, 86_400)));
         check("15/3s", Some((15, 3)));
+        check("10/2min", Some((10, 120)));
+        check("10/2m", Some((10, 120)));
+        check("10/1 h", Some((10, 3600)));
+        check("10/6hours", Some((10, 6 * 3600)));
+        check("5000/30days", Some((5000, 30 * 86_400)));
+        check("10/2 weeks", Some((10, 14 * 86_400)));
+        check("10/9999999999weeks", None);
         check("1000/week", Some((1000, 7 * 86_400)));
         check("10000 / month", Some((10_000, 31 * 86_400)));
         for wrong in ["10", "10/", "/s", "10/fortnight", "10/months", "10/w", "-1/s", "1.5/s", "10 per s", ""]

@@ -238,6 +238,17 @@ impl TokenWindow {
         (free < self.needed || free.saturating_mul(2) < chunk).then(|| chunk.min(missing))
     }
 
+    /// Before a request that may cost anything: whether there may be tokens to lease still. It takes all that
+    /// can be had, so [`next_lease`](Self::next_lease) asks for all.
+    pub fn may_lease_all(&mut self, now: Moment) -> bool {
+        let denied = self.lease_again.is_some_and(|again| again > now);
+        if denied || self.suspended || self.capacity >= self.limit.usable() {
+            return false;
+        }
+        self.needed = self.limit.usable();
+        true
+    }
+
     /// Whether a request had to wait because others have the tokens it lacks, since this was last asked.
     pub fn is_wanting(&mut self) -> bool {
         std::mem::take(&mut self.wanting)

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::active::{ActiveRun, ActiveSpec, activate, batch_of, shape_of};
 use crate::claim::claim;
 use crate::debts::Reopener;
-use crate::drives::{driver, is_driven_by_changes};
+use crate::drives::{driver, is_driven_once};
 use crate::resume::resume;
 use crate::tables::Tables;
 use crate::trouble::Trouble;
@@ -177,10 +177,10 @@ pub(crate) fn add_spec(
 }
 
 /// A run of some tasks lands changed parents of a task it leaves out; the next full run will see
-/// those parents as unchanged.
+/// those parents as unchanged, or not at all.
 pub(crate) fn is_owed_in_absence(request: &BeginRequest<'_>, index: SpecIndex) -> bool {
     let parent_runs = driver(request.plan, index).is_some_and(|parent| request.specs.contains(&parent));
-    !request.specs.contains(&index) && parent_runs && is_driven_by_changes(request.plan, index)
+    !request.specs.contains(&index) && parent_runs && is_driven_once(request.plan, index)
 }
 
 /// Other runs have had its parent, but none had it as it is now: it is owed the records that its

@@ -34,6 +34,12 @@ pub(crate) fn is_driven_by_changes(plan: &SyncPlan, index: SpecIndex) -> bool {
     })
 }
 
+/// A run that leaves it out must note what drives it: the next run sees those records as unchanged, or does not
+/// ask for them again.
+pub(crate) fn is_driven_once(plan: &SyncPlan, index: SpecIndex) -> bool {
+    is_driven_by_changes(plan, index) || driver(plan, index).is_some_and(|parent| owes(plan, parent))
+}
+
 /// Its failed requests are owed to the next run, which would not make them by itself, or would append
 /// what came before them once more.
 pub(crate) fn owes(plan: &SyncPlan, index: SpecIndex) -> bool {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use crate::active::{Advance, advance_of, combination};
 use crate::begin::{add_spec, is_new, is_owed_in_absence, was_run};
-use crate::drives::{driver, is_driven_by_changes};
+use crate::drives::{driver, is_driven_once};
 use crate::trouble::Trouble;
 use crate::{debts, restart, undo};
 
@@ -70,7 +70,7 @@ pub(crate) fn resume(
     }
     for name in gone {
         match request.plan.spec_named(name) {
-            Some(index) if is_driven_by_changes(request.plan, index) || undo::has_debts(conn, run, name)? => {
+            Some(index) if is_driven_once(request.plan, index) || undo::has_debts(conn, run, name)? => {
                 undo::leave_out(conn, request.plan, run, index)?;
             }
             _ => undo::forget_spec(conn, request.plan, run, name)?,

@@ -9,7 +9,7 @@ use entities::{Mode, Moment, RunId, SpecIndex, SyncPlan, TaskSpec};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::active::batch_of;
-use crate::drives::{driver, is_driven_by_changes, owes};
+use crate::drives::{driver, is_driven_by_changes, is_driven_once, owes};
 use crate::modes::replace;
 use crate::sql::quoted;
 use crate::tables::Tables;
@@ -127,7 +127,7 @@ pub(crate) fn leave_out(
 ) -> Result<(), Trouble> {
     let spec = plan.spec(index);
     take_back(conn, &mut Tables::default(), plan.name.as_str(), run, &spec.name)?;
-    owe_again(conn, run, &spec.name, Some(spec), is_driven_by_changes(plan, index), owes(plan, index))?;
+    owe_again(conn, run, &spec.name, Some(spec), is_driven_once(plan, index), owes(plan, index))?;
     conn.execute(
         "UPDATE _sync_specs SET absent = 1, watermark = 0, ended = 0, done = 0, failed = 0, skipped = 0, records = 0
          WHERE run = ?1 AND name = ?2",

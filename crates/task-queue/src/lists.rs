@@ -104,6 +104,12 @@ impl Listing {
         }
     }
 
+    /// Rows of it are known to be missing: it is not read.
+    pub(crate) fn fall_short(&mut self, failure: Failure) {
+        self.fail(failure);
+        self.is_complete = true;
+    }
+
     fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
         self.rows = Vec::new();

@@ -45,10 +45,10 @@ fn free_tokens_are_leased_until_there_are_none() {
     let mut file = home.open();
     let limit = limit(10, 60);
     let lease = |file: &mut BudgetFile, want| file.lease("k", &limit, want, at(0)).unwrap();
-    assert_eq!(lease(&mut file, 4), Lease { tokens: 4, held: vec![], retry_at: None });
+    assert_eq!(lease(&mut file, 4), Lease { tokens: 4, held: vec![], retry_at: None, all_lack: false });
     assert_eq!(lease(&mut file, 4).tokens, 4);
     assert_eq!(lease(&mut file, 4).tokens, 2);
-    assert_eq!(lease(&mut file, 4), Lease { tokens: 0, held: vec![], retry_at: Some(at(1)) });
+    assert_eq!(lease(&mut file, 4), Lease { tokens: 0, held: vec![], retry_at: Some(at(1)), all_lack: true });
     // Another key is another limit.
     assert_eq!(file.lease("other", &limit, 4, at(0)).unwrap().tokens, 4);
 }
@@ -68,7 +68,7 @@ fn two_processes_never_have_more_than_the_limit() {
     // One leaves in good order: what it did not use is free for the other at once.
     one.give_back("k", &[(at(1), 2)], at(0)).unwrap();
     let lease = two.lease("k", &limit, 10, at(0)).unwrap();
-    assert_eq!(lease, Lease { tokens: 6, held: vec![(at(1), 2)], retry_at: None });
+    assert_eq!(lease, Lease { tokens: 6, held: vec![(at(1), 2)], retry_at: None, all_lack: false });
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn what_a_crash_had_leased_is_held_for_a_window() {
     // Free ones first, then the crashed process's, held from the moment its death is noticed.
     let mut file = home.open();
     let lease = file.lease("k", &limit, 5, at(20)).unwrap();
-    assert_eq!(lease, Lease { tokens: 5, held: vec![(at(80), 2)], retry_at: None });
+    assert_eq!(lease, Lease { tokens: 5, held: vec![(at(80), 2)], retry_at: None, all_lack: false });
     assert_eq!(file.lease("k", &limit, 9, at(70)).unwrap().held, vec![(at(80), 5)]);
     drop(file);
 
@@ -110,7 +110,7 @@ fn what_a_crash_had_leased_is_held_for_a_window() {
     assert_eq!(file.lease("k", &limit, 1, at(100)).unwrap().held, vec![(at(160), 1)]);
     assert_eq!(
         file.lease("k", &limit, 10, at(160)).unwrap(),
-        Lease { tokens: 9, held: vec![], retry_at: None }
+        Lease { tokens: 9, held: vec![], retry_at: None, all_lack: false }
     );
 }
 
@@ -193,7 +193,10 @@ fn an_orderly_exit_leaves_only_what_is_held() {
 
     let mut file = home.open();
     let lease = file.lease("k", &limit, 10, at(10)).unwrap();
-    assert_eq!(lease, Lease { tokens: 10, held: vec![(at(30), 3), (at(40), 2)], retry_at: None });
+    assert_eq!(
+        lease,
+        Lease { tokens: 10, held: vec![(at(30), 3), (at(40), 2)], retry_at: None, all_lack: false }
+    );
     // More than was leased cannot be held.
     file.give_back("k", &[(at(50), 99)], at(10)).unwrap();
     assert_eq!(file.lease("k", &limit, 20, at(10)).unwrap().held, vec![(at(50), 10)]);

@@ -46,6 +46,8 @@ impl Core {
                 return false;
             }
             match budgets.check(state.gate.tolls(), now) {
+                // The lease that will be asked for brings us back here.
+                Verdict::Now if state.gate.leases_first(budgets, now) => false,
                 Verdict::Now => true,
                 Verdict::At(at) => {
                     next = Some(next.map_or(at, |next: Moment| next.min(at)));

@@ -154,9 +154,14 @@ impl Budgets {
             return verdict;
         }
         let Obstacle { verdict, budget, why } = self.obstacle(tolls, now);
+        // What the server closed is closed under each of its limits.
+        if matches!((why, verdict), (Why::Closed | Why::Quota, Verdict::At(_))) {
+            self.all[budget].windows.iter_mut().for_each(|window| window.blocked = true);
+        }
         if let Why::Limit(window) | Why::Lease(window) = why {
             let account = &mut self.all[budget];
-            account.windows[window].blocked = true;
+            // A lease that is being fetched is no wait that people want to hear of.
+            account.windows[window].blocked |= matches!(why, Why::Limit(_));
             let cost = tolls.iter().find(|toll| toll.budget == budget).map_or(1, |toll| toll.of(window));
             let window = &mut account.budget.windows_mut()[window];
             let cost = cost.min(window.limit().usable());

@@ -79,7 +79,7 @@ impl Core {
         }
         for child in run.specs.iter().filter(|child| child.lists_from.contains(&spec)) {
             if run.have_ended(&child.lists_from) {
-                self.manager.open_lists(child.lane);
+                self.manager.open_lists(child.lane, run.lists_fall_short(child));
             }
         }
     }

@@ -63,6 +63,8 @@ pub(crate) struct LeaseGranted {
     pub(crate) held: Vec<(Moment, u32)>,
     /// When to ask again, if there were none.
     pub(crate) retry_at: Option<Moment>,
+    /// There will be none then, either: those who have them lack some themselves.
+    pub(crate) all_lack: bool,
 }
 
 /// What other processes of this user did to a budget that we share with them.

@@ -45,6 +45,8 @@ pub(crate) struct GateLimit {
     pub(crate) cost: Option<u32>,
     /// Tokens that the spec's answered requests took.
     pub(crate) used: u64,
+    /// What a request costs is to be read from the answers, and none has told it yet.
+    pub(crate) untold: bool,
 }
 
 impl Gate {
@@ -54,8 +56,10 @@ impl Gate {
         for (draw, drawn) in draws.iter().enumerate() {
             let (budget, windows) = budgets.enlist(drawn);
             for (drawn, window) in drawn.limits.iter().zip(windows) {
-                let cost = drawn.limit.cost_of(spec).reserve;
-                limits.push(GateLimit { index: drawn.index, draw, window, cost, used: 0 });
+                let cost = drawn.limit.cost_of(spec);
+                let untold = cost.read.is_some();
+                let cost = cost.reserve;
+                limits.push(GateLimit { index: drawn.index, draw, window, cost, used: 0, untold });
             }
             tolls.push(Toll { budget, tokens: Vec::new() });
         }
@@ -87,6 +91,16 @@ impl Gate {
     /// No answer has told yet what a request costs: one goes alone, and takes all that is left.
     pub(crate) fn is_unknown(&self) -> bool {
         self.unknown
+    }
+
+    /// Whether the first request, of unknown cost, has to wait until all tokens that can be had are leased.
+    pub(crate) fn leases_first(&self, budgets: &mut Budgets, now: Moment) -> bool {
+        let unknown = self.limits.iter().filter(|limit| limit.cost.is_none());
+        let leases = |limit: &GateLimit| {
+            budgets.window(self.tolls[limit.draw].budget, limit.window).may_lease_all(now)
+        };
+        // Of all, not of the first that does.
+        unknown.map(leases).fold(false, |any, leases| any | leases)
     }
 
     /// What the next request takes.
@@ -129,9 +143,9 @@ impl Gate {
         for limit in &mut self.limits {
             let tolls = actual.as_deref().unwrap_or(taken);
             limit.used += u64::from(tolls[limit.draw].of(limit.window));
-            if let Some((_, cost)) = costs.iter().find(|(index, _)| *index == limit.index)
-                && limit.cost.is_none_or(|most| most < *cost)
-            {
+            let Some((_, cost)) = costs.iter().find(|(index, _)| *index == limit.index) else { continue };
+            limit.untold = false;
+            if limit.cost.is_none_or(|most| most < *cost) {
                 limit.cost = Some(*cost);
                 changed = true;
             }

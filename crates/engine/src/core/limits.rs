@@ -58,6 +58,8 @@ impl Budgets {
             let same = run.specs.iter().flat_map(|state| state.gate.limits());
             let same = same.filter(|(of, other)| *of == budget && other.window == window);
             let used = same.map(|(_, other)| other.used).sum();
+            let unread = limits_at(run, limit.endpoint)
+                .any(|(of, other)| of == budget && other.window == window && other.untold && other.used > 0);
             let waits = self.waits(budget, window, now);
             let refused = self.refused(budget) - limit.before.refused;
             let window = self.window(budget, window);
@@ -71,6 +73,7 @@ impl Budgets {
                 waited_seconds: (waits.waited.saturating_sub(limit.before.waits.waited)).as_secs_f64(),
                 refused,
                 learned_rate: window.learned().map(|learned| reachable_rate(&learned, limit.cost())),
+                unread,
             }
         });
         limits.collect()
@@ -89,6 +92,14 @@ impl RunLimit<'_> {
     fn cost(&self) -> u32 {
         self.limit.cost.unwrap_or(1)
     }
+}
+
+/// The limits that the specs of one endpoint draw on, with the budget of each.
+fn limits_at<'a>(run: &'a PlanRun, endpoint: &'a str) -> impl Iterator<Item = (usize, &'a GateLimit)> {
+    let plan = &run.context.plan;
+    let of = |spec| plan.endpoints[plan.spec(spec).endpoint.0 as usize].name.as_str();
+    let specs = run.specs.iter().filter(move |state| of(state.spec) == endpoint);
+    specs.flat_map(|state| state.gate.limits())
 }
 
 /// The limits that a run draws on, in the order of its specs; each window once by endpoint.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
-    EngineEvent, Failure, Limit, Moment, PaginateBy, PlanState, Position, RunContext, RunEnd, SpecIndex,
-    SpecProgress, SyncPlan, TaskId,
+    EngineEvent, Failure, FailureClass, FailureKind, Foreach, Limit, Mode, Moment, PaginateBy, PlanState,
+    Position, RunContext, RunEnd, SpecIndex, SpecProgress, SyncPlan, TaskId, Which,
 };
 use rate_limit::Learned;
 use task_queue::{Feed, LaneId};
@@ -192,7 +192,7 @@ impl PlanRun {
         self.specs.iter().find(|state| state.spec == spec)
     }
 
-    /// Failed tasks of a spec and of its ancestors in this run.
+    /// Failed tasks of a spec, of its ancestors and of what fills its lists in this run.
     pub(crate) fn failed_up_from(&self, spec: SpecIndex) -> u64 {
         let mut line = vec![spec];
         let mut at = 0;
@@ -202,8 +202,11 @@ impl PlanRun {
             let Some(state) = self.spec_state(spec) else { continue };
             failed += state.failed;
             // Two of them may have an ancestor in common.
-            let further = state.parents.iter().filter(|parent| !line.contains(parent)).copied();
-            line.extend(further.collect::<Vec<_>>());
+            for parent in state.parents.iter().chain(&state.lists_from) {
+                if !line.contains(parent) {
+                    line.push(*parent);
+                }
+            }
         }
         failed
     }
@@ -211,6 +214,31 @@ impl PlanRun {
     /// Whether none of these specs has anything to do in this run any more.
     pub(crate) fn have_ended(&self, specs: &[SpecIndex]) -> bool {
         specs.iter().filter_map(|spec| self.spec_state(*spec)).all(|state| state.ended)
+    }
+
+    /// Why the lists of a spec are not all there, where nobody would come back for the rest: records that are
+    /// new drive a pair once, and a row that comes later drives none. So they are owed instead. (A full
+    /// copy is not swapped in, and asks for all of them in the next run.)
+    pub(crate) fn lists_fall_short(&self, state: &SpecState) -> Option<Failure> {
+        let plan = &self.context.plan;
+        let spec = plan.spec(state.spec);
+        if spec.which() != Some(Which::Changed) || matches!(spec.mode, Mode::Replace | Mode::Mirror(_)) {
+            return None;
+        }
+        let failed = state.lists_from.iter().find(|from| self.failed_up_from(**from) > 0)?;
+        let (from, table) = (&plan.spec(*failed).name, &plan.spec(*failed).table);
+        let fills = |list: &&Foreach| {
+            list.task().is_some_and(|task| plan.spec(task).table.eq_ignore_ascii_case(table))
+        };
+        let list = spec.lists().find(fills)?;
+        let message = format!(
+            "`foreach.{}` runs over all rows of table `{table}`, and not all of them could be had: task `{from}` failed",
+            list.name
+        );
+        let failure = Failure::new(FailureClass::Permanent, FailureKind::Expression, message);
+        Some(failure.at(list.at).help(format!(
+            "make [tasks.{from}] good: the next run asks for this again. What its API never gives can be left out there with `on`"
+        )))
     }
 
     pub(crate) fn failed_event(&self, spec: SpecIndex, failure: Failure) -> EngineEvent {

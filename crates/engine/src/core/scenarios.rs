@@ -138,7 +138,7 @@ impl World {
                         let tokens = want.min(self.leasable.unwrap_or(want));
                         self.leasable = self.leasable.map(|left| left - tokens);
                         let retry_at = (tokens == 0).then(|| self.now + Duration::from_secs(30));
-                        let granted = LeaseGranted { tokens, held: Vec::new(), retry_at };
+                        let granted = LeaseGranted { tokens, held: Vec::new(), retry_at, all_lack: false };
                         self.core.on_event(Event::Leased { budget, window, granted }, self.now);
                     }
                     Action::Emit(event) => self.events.push(event),

@@ -6,6 +6,7 @@ use entities::{Moment, PlanStatus, TaskStatus, WaitReason};
 use rate_limit::{Verdict, Why};
 
 use super::budgets::Obstacle;
+use super::run::SpecState;
 use super::{Core, PlanSlot};
 
 impl Core {
@@ -74,6 +75,12 @@ impl Core {
             Why::Limit(window) | Why::Lease(window) => {
                 let elsewhere = budgets.elsewhere(budget, window);
                 let cost = state.gate.cost_in(budget, window);
+                // The endpoint that has the limit, where its own one only shares the budget.
+                let has = |state: &&SpecState| {
+                    state.gate.limits().any(|(of, limit)| of == budget && limit.window == window)
+                };
+                let by = Some(state).filter(has).or_else(|| run.specs.iter().find(has)).unwrap_or(state);
+                let endpoint = plan.endpoints[plan.spec(by.spec).endpoint.0 as usize].name.clone();
                 let window = budgets.window(budget, window);
                 let left = match window.left(now) {
                     // Only spaced: what is not leased yet is there as well.

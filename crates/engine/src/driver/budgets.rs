@@ -87,7 +87,8 @@ impl Keeper {
         let lease = self.file.lease(key, limit, want, wall)?;
         let ours = |until| self.clock.ours(until);
         let held = lease.held.into_iter().map(|(until, tokens)| (ours(until), tokens)).collect();
-        Ok(LeaseGranted { tokens: lease.tokens, held, retry_at: lease.retry_at.map(ours) })
+        let (tokens, retry_at, all_lack) = (lease.tokens, lease.retry_at.map(ours), lease.all_lack);
+        Ok(LeaseGranted { tokens, held, retry_at, all_lack })
     }
 
     fn write(&mut self, action: &Action, now: Moment) -> Result<(), BudgetError> {
@@ -153,10 +154,11 @@ impl Keeper {
 impl Driver {
     pub(super) fn lease(&mut self, key: &str, limit: &Limit, want: u32, now: Moment) -> LeaseGranted {
         let Some(keeper) = &mut self.budgets else {
-            return LeaseGranted { tokens: want, held: Vec::new(), retry_at: None };
+            return LeaseGranted { tokens: want, held: Vec::new(), retry_at: None, all_lack: false };
         };
         let leased = keeper.lease(key, limit, want, now);
-        let nothing_before = |at| LeaseGranted { tokens: 0, held: Vec::new(), retry_at: Some(at) };
+        let nothing_before =
+            |at| LeaseGranted { tokens: 0, held: Vec::new(), retry_at: Some(at), all_lack: false };
         match self.unless_locked(leased, now) {
             Ok(Some(granted)) => granted,
             Ok(None) => nothing_before(now + LOOK),

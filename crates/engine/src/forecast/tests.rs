@@ -100,12 +100,12 @@ fn the_slowest_limit_sets_the_pace_and_quotas_run_out() {
     let shown: Vec<_> =
         limits.iter().map(|l| (l.limit.as_str(), whole(l.likely.unwrap()), l.runs_out.map(whole))).collect();
     // Half of 100 go at once, the rest at 100 a minute (and 10 ms for each answer).
-    assert_eq!(shown, [("100/min", 1_770, None), ("1000/h", 7_200, Some(570))]);
+    assert_eq!(shown, [("100/min", 1_800, None), ("1000/h", 7_200, Some(600))]);
     assert_eq!(limits[1].opens.map(whole), Some(3_600));
     let slowest = forecast.bottleneck.unwrap();
     assert_eq!((slowest.limit.as_deref(), whole(slowest.time)), (Some("1000/h"), 7_200));
     let json = serde_json::to_value(limits).unwrap();
-    assert_eq!(json[1]["runs_out_after_seconds"].as_f64().map(f64::round), Some(570.0));
+    assert_eq!(json[1]["runs_out_after_seconds"].as_f64().map(f64::round), Some(600.0));
     assert_eq!((&json[1]["costs"], &json[1]["used"]), (&"fixed".into(), &Value::Null));
 }
 

@@ -126,6 +126,10 @@ struct Pace {
     /// Tokens a second.
     rate: f64,
     cost: f64,
+    /// Tokens until all have gone for the first time: then requests stand still until the window is over.
+    until_stop: f64,
+    window: f64,
+    began: Option<f64>,
 }
 
 impl Pace {
@@ -137,14 +141,22 @@ impl Pace {
             View::Least => usable / gate.limit.window.as_secs_f64(),
             View::Likely => usable / (gate.limit.window.as_secs_f64() + stream.latency),
         };
-        match gate.gap.filter(|gap| stream.view == View::Likely && !gap.is_zero()) {
-            Some(gap) => Pace { level: cost, most: cost, rate: rate.min(1.0 / gap.as_secs_f64()), cost },
-            None => {
-                let most = if stream.view == View::Least { usable } else { usable / 2.0 };
-                let most = most.max(cost);
-                Pace { level: most, most, rate, cost }
-            }
+        let (most, rate, until_stop) = match (stream.view, gate.gap.filter(|gap| !gap.is_zero())) {
+            (View::Least, _) => (usable, rate, f64::INFINITY),
+            (View::Likely, Some(gap)) => (cost, rate.min(1.0 / gap.as_secs_f64()), f64::INFINITY),
+            (View::Likely, None) => (usable / 2.0, rate, usable),
+        };
+        let (most, window) = (most.max(cost), gate.limit.window.as_secs_f64());
+        Pace { level: most, most, rate, cost, until_stop, window, began: None }
+    }
+
+    /// How long requests stand still at `at`, if all tokens have gone for the first time.
+    fn stop(&mut self, at: f64) -> f64 {
+        if self.until_stop > 0.0 {
+            return 0.0;
         }
+        self.until_stop = f64::INFINITY;
+        self.began.map_or(0.0, |began| (began + self.window - at).max(0.0))
     }
 
     /// So long passes, and so many requests go.
@@ -310,6 +322,10 @@ impl Clock<'_> {
                 number = number.min(if rate.is_finite() { level * rate / (rate - own) } else { level });
             }
         }
+        for pace in &mut self.paces {
+            number = number.min(pace.until_stop / pace.cost);
+            pace.began.get_or_insert(self.at);
+        }
         // All of a step counts as sent when it began: were it the end, each window would lose a step.
         for quota in &mut self.quotas {
             quota.take(number * quota.cost, self.at + self.stream.latency, self.now);
@@ -318,8 +334,13 @@ impl Clock<'_> {
         self.at += seconds;
         for pace in &mut self.paces {
             pace.pass(seconds, number);
+            pace.until_stop -= number * pace.cost;
         }
         self.left -= number;
+        if self.left > 0.0 {
+            let at = self.at;
+            self.at += self.paces.iter_mut().map(|pace| pace.stop(at)).fold(0.0, f64::max);
+        }
     }
 
     /// Requests a second that the learned gaps of quotas let through.

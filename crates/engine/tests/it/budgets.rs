@@ -88,3 +88,23 @@ async fn the_tighter_limit_of_another_process_holds_while_that_lives() {
     world.engine.cancel(&wide).await.unwrap();
     world.engine.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_that_several_have_used_up_pauses_all_of_them() {
+    let world = World::new(4).await;
+    let second = engine(4, &world.sandbox, world.directory.path());
+    let one = add(&world, &world.engine, "one", "10/h", 20).await;
+    let two = add(&world, &second, "two", "10/h", 20).await;
+    world.engine.start(&one).await.unwrap();
+    second.start(&two).await.unwrap();
+    // Each has some of the ten, and none of them comes back within --wait.
+    let both = async { (world.engine.wait(&one).await.unwrap(), second.wait(&two).await.unwrap()) };
+    let (one, two) =
+        tokio::time::timeout(Duration::from_secs(30), both).await.expect("both would wait for ever");
+    for report in [&one, &two] {
+        assert_eq!(report.state, PlanState::OutOfQuota, "{report:?}");
+    }
+    assert_eq!(one.requests + two.requests, 10);
+    world.engine.shutdown().await;
+    second.shutdown().await;
+}

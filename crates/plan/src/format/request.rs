@@ -114,7 +114,8 @@ pub(super) const SECTIONS: &[Section] = &[
               from the answer what the request did cost (`.` is the body; `$status`, `$headers`, `$vars` are bound, and in a \
               task the `foreach` names); or both, as a table. What it can cost at `most` is taken when it goes, and what it \
               did not cost is given back when the answer is there. Without `most`, the first request goes alone, and from \
-              then on the greatest cost seen is taken. An answer that does not say its cost has cost what was taken.",
+              then on the greatest cost seen is taken. An answer that does not say its cost has cost what was taken; \
+              one token, if none has said it yet. The report tells if no answer did.",
         keys: &[
             Key::new("most", Shape::Integer(1, u32::MAX as i64), "The most a request can cost.", COST_EXAMPLE),
             Key::new("actual", Shape::Jq, "Yields what it did cost. Fractions are rounded up.", COST_EXAMPLE).required(),

@@ -79,6 +79,22 @@ fn who_has_more_than_its_share_gives_up_what_is_beyond() {
 }
 
 #[test]
+fn who_lacks_tokens_hopes_for_those_that_somebody_does_not_need() {
+    // A has used up what it has, and asked for more.
+    let check = |leases: &[(&str, u32, u32)], expected: bool| {
+        let pool = pool(limit(10, 60_000), leases);
+        assert_eq!(pool.all_lack("a", at(0)), expected, "{leases:?}");
+    };
+    check(&[("a", 10, 1)], true);
+    check(&[("a", 5, 1), ("b", 5, 1)], true);
+    check(&[("a", 5, 1), ("b", 5, 0)], false);
+    check(&[("a", 6, 1), ("b", 4, 1)], true);
+    check(&[("a", 4, 1), ("b", 6, 1)], false);
+    check(&[("a", 0, 1), ("b", 10, 1)], false);
+    check(&[("a", 5, 1), ("b", 5, 1), ("c", 0, 0)], true);
+}
+
+#[test]
 fn what_cannot_be_shared_goes_by_turns() {
     let mut pool = pool(limit(1, 1_000), &[("a", 1, 1), ("b", 0, 1)]);
     let keeps: Vec<_> = (0..4).map(|window| pool.keep("a", 1, Moment::from_millis(window * 1_000))).collect();

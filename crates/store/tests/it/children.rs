@@ -205,6 +205,28 @@ fn a_retry_has_the_children_that_its_records_drive_and_the_full_copies_that_read
 }
 
 #[test]
+fn what_a_list_is_read_from_starts_over_with_what_multiplies_with_it() {
+    let mut f = Fixture::new();
+    let mut more = spec("more", Mode::Merge, &["id"]);
+    more.table = "others".to_owned();
+    let mut pairs = child_of(spec("pairs", Mode::Append, &[]), 0);
+    let over = Over::Records { task: SpecIndex(1), filter: None, batch: None, which: entities::Which::All };
+    pairs.foreach.push(entities::Foreach { name: "other".to_owned(), over, ..pairs.foreach[0].clone() });
+    let parents = spec("parents", Mode::Merge, &["id"]);
+    let before = plan("p", vec![parents, spec("others", Mode::Merge, &["id"]), more, pairs]);
+    let run = f.begin(&before);
+    land_parents(&mut f, run, 0, 3, json!([{"id": 1}, {"id": 2}]));
+    let head = f.open_tasks(run, 3).remove(0);
+    let landing = landing_of(run, head, Ok(batch(&json!([{"x": 1}]))));
+    f.commit(vec![Entry::Land(Box::new(landing))]);
+    assert_eq!((f.open_tasks(run, 3).len(), f.rows("SELECT x FROM pairs").len()), (1, 1));
+    let mut changed = before.clone();
+    changed.tasks[2].fingerprint = "2".to_owned();
+    assert!(f.try_begin(&changed, ResumeMode::Resume).unwrap().resumed);
+    assert_eq!((f.open_tasks(run, 3).len(), f.rows("SELECT x FROM pairs").len()), (2, 0));
+}
+
+#[test]
 fn a_child_that_changed_between_runs_is_driven_by_every_record_unless_it_appends() {
     for (mode, expected) in [(Mode::Merge, vec![(SpecIndex(1), 1)]), (Mode::Append, vec![])] {
         let mut f = Fixture::new();
@@ -236,6 +258,34 @@ fn a_run_without_the_children_owes_them_to_the_next() {
     assert_eq!(f.open_tasks(second, 1).len(), 2);
     assert_eq!(land_parents(&mut f, second, 0, 1, json!([{"id": 1}, {"id": 2}])).children, []);
     assert_eq!(f.rows("SELECT count(*) FROM _sync_tasks WHERE owed IS NOT NULL"), ["0"]);
+}
+
+#[test]
+fn a_run_without_the_children_owes_them_also_where_their_parent_appends_what_comes_once() {
+    let mut f = Fixture::new();
+    let specs = vec![
+        spec("grandparents", Mode::Merge, &["id"]),
+        child_of(spec("parents", Mode::Append, &[]), 0),
+        child_of(spec("c", Mode::Append, &[]), 1),
+    ];
+    let plan = plan("p", specs);
+    let first = f.begin_some(&plan, &[0, 1], false);
+    land_parents(&mut f, first, 0, 1, json!([{"id": 1}]));
+    let mut landing =
+        landing_of(first, f.open_tasks(first, 1).remove(0), Ok(batch(&json!([{"x": 1}, {"x": 2}]))));
+    for row in 0..2 {
+        let bindings =
+            Bindings(std::sync::Arc::new(json!({"parent": {"x": row}}).as_object().unwrap().clone()));
+        landing.children.push(Child { spec: SpecIndex(2), row, bindings });
+    }
+    landing.first_child = TaskId(f.next);
+    f.next += 2;
+    assert_eq!(f.commit(vec![Entry::Land(Box::new(landing))])[0].children, []);
+    f.end(first, &[(0, 0), (1, 0)], RunEnd::Complete);
+
+    // The grandparent is unchanged now: the parent's records do not come again.
+    let second = f.begin(&plan);
+    assert_eq!(f.open_tasks(second, 2).len(), 2);
 }
 
 #[test]

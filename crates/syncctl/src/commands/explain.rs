@@ -240,7 +240,7 @@ impl Shown<'_> {
         let known = self.forecast.requests;
         let requests = counted(known, "request");
         match self.forecast.estimated {
-            _ if self.times.is_exact => format!("{requests}, all known before the first answer"),
+            _ if is_counted(self.forecast) => format!("{requests}, all known before the first answer"),
             Some(estimated) if self.known.runs > 0 => format!(
                 "{requests} known before the first answer; about {} in all, estimated from {}",
                 count(estimated),
@@ -330,8 +330,13 @@ fn in_all(task: &TaskForecast) -> String {
 fn is_exact(forecast: &Forecast) -> bool {
     let used = |name: &str| forecast.tasks.iter().any(|task| task.endpoint == name);
     let endpoints = forecast.endpoints.iter().filter(|endpoint| used(&endpoint.name));
-    forecast.tasks.iter().all(|task| !task.pages && task.parent.is_none() && !task.reckoned)
+    is_counted(forecast)
         && endpoints.flat_map(|endpoint| &endpoint.limits).all(|limit| limit.costs == Costs::Fixed)
+}
+
+/// How many requests there are does not depend on answers.
+fn is_counted(forecast: &Forecast) -> bool {
+    forecast.tasks.iter().all(|task| !task.pages && task.parent.is_none() && !task.reckoned)
 }
 
 fn limits_of(limits: &Limits) -> Vec<String> {

@@ -1,6 +1,8 @@
 //! `syncctl status`: the last runs of a plan, from its ledger, and how its limits stand, from the budgets.
 //! Reads beside a run that writes.
 
+use std::time::Duration;
+
 use engine::Standing;
 use entities::{LimitStatus, Moment, SyncPlan};
 use jiff::tz::TimeZone;
@@ -168,7 +170,12 @@ impl Limits<'_> {
         let at = |after| clock_time(self.now + after, self.now, self.zone);
         let mut parts = vec![format!("{} of {} left", count(left.into()), count((*allowed).into()))];
         if *used > 0 {
-            let back = next.map(|next| format!(" (the next comes back at {})", at(next))).unwrap_or_default();
+            let soon = Duration::from_secs(60);
+            let back = match next {
+                Some(next) if *next <= soon => format!(" (the next comes back in {})", duration(*next)),
+                Some(next) => format!(" (the next comes back at {})", at(*next)),
+                None => String::new(),
+            };
             parts.push(format!("{} used by runs that have ended{back}", count((*used).into())));
         }
         if *elsewhere > 0 {

@@ -47,8 +47,11 @@ impl Words {
                 };
                 if *how_long > WORTH_TELLING {
                     format!("limit {limit}{left}, {}", self.yet(*how_long, now))
-                } else {
+                } else if left.is_empty() || how_long.is_zero() {
                     format!("limit {limit}{left}")
+                } else {
+                    // Why wait, if some are left? They are spaced, or too few for a dear request.
+                    format!("limit {limit}{left}, the next goes in {}", duration(*how_long))
                 }
             }
             WaitReason::Server { endpoint, how_long } => {
@@ -225,7 +228,8 @@ mod tests {
         for (reason, expected) in [
             (limit("api", "10/s", 0.05, 0), "limit 10/s (polite default)"),
             (limit("api", entities::POLITE_DEFAULT, 0.05, 0), "limit 10/s (polite default)"),
-            (limit("two", "10/s", 0.05, 7), "limit 10/s, 7 left"),
+            (limit("two", "10/s", 0.05, 7), "limit 10/s, 7 left, the next goes in 50ms"),
+            (limit("two", "10/s", 0.0, 7), "limit 10/s, 7 left"),
             (limit("new", "500/min", 12.0, 0), "limit 500/min, 12.0s yet"),
             (limit("two", "5000/h", 1_390.0, 0), "limit 5000/h, 23m 10s yet (until 14:05)"),
             (limit("two", "5000/h", 90_000.0, 0), "limit 5000/h, 1d 01h yet (until 2026-11-23 14:42)"),

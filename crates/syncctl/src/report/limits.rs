@@ -30,6 +30,9 @@ pub(super) fn text(report: &RunReport) -> String {
         if let Some(rate) = limit.learned_rate {
             out.push_str(&format!("\n{}\n", clean(&learned(limit, rate))));
         }
+        if limit.unread {
+            out.push_str(&format!("\n{}\n", clean(&unread(limit))));
+        }
     }
     out
 }
@@ -45,6 +48,14 @@ fn learned(limit: &LimitReport, rate: f64) -> String {
         limit.endpoint,
         limit.limit,
         rate_words(rate)
+    )
+}
+
+/// A `cost` that finds nothing leaves the limit unkept, and slows the task down.
+fn unread(limit: &LimitReport) -> String {
+    format!(
+        "{}: no answer said what it costs under {}: `cost` found no number in any. Look at one, and at the jq",
+        limit.endpoint, limit.limit
     )
 }
 
@@ -65,6 +76,7 @@ mod tests {
             waited_seconds: 3_900.0,
             refused: 2,
             learned_rate,
+            unread: limit == "900/min",
         }
     }
 
@@ -79,18 +91,21 @@ mod tests {
             bytes: 1,
             seconds: 1.0,
             tasks: Default::default(),
-            limits: vec![of("5000/h", None), of("100/s", Some(28.0))],
+            limits: vec![of("5000/h", None), of("100/s", Some(28.0)), of("900/min", None)],
             reason: None,
             resumes_at: None,
         };
         assert_eq!(
             text(&report),
             "
-  limit          allowed    used   peak  waits  waited  429s
-  api    5000/h    4,500  12,345  4,500      3  1h 05m     2
-  api    100/s     4,500  12,345  4,500      3  1h 05m     2
+  limit           allowed    used   peak  waits  waited  429s
+  api    5000/h     4,500  12,345  4,500      3  1h 05m     2
+  api    100/s      4,500  12,345  4,500      3  1h 05m     2
+  api    900/min    4,500  12,345  4,500      3  1h 05m     2
 
 api: it refused requests although 100/s was kept; 28/s gets through. Later runs begin with that, for 30 days: leave the plan as it is
+
+api: no answer said what it costs under 900/min: `cost` found no number in any. Look at one, and at the jq
 "
         );
     }

@@ -140,6 +140,17 @@ fn pays_in_points(cost: &str) {
     assert_eq!(report["limits"][0]["used"], 10 * (240 + 3 * 2), "{cost}: {report}");
 }
 
+/// The jq of `cost` finds nothing: the limit is not kept, and people hear why.
+#[test]
+fn a_cost_that_is_not_in_the_answers_is_told() {
+    let (place, practice) = (Place::new(), Practice::start());
+    let text = pages("dear", &practice.url("tracker"), r#"[{ rate = "50/h", cost = ".meta.points" }]"#, 3);
+    let plan = place.write("dear.toml", &text);
+    place.call(&["run", plan]).exits(0).says("api: no answer said what it costs under 50/h: ");
+    let report = place.call(&["run", plan, "--output", "json"]).exits(0).last_object();
+    assert_eq!(report["limits"][0]["unread"], true, "{report}");
+}
+
 const DIALECTS: [&str; 8] = ["github", "epoch-ms", "delta", "iso", "lists", "triple", "ietf07", "ietf"];
 
 /// Another client takes 30 per cent of each window; answers say so in one dialect or another.

@@ -176,6 +176,42 @@ fn a_window_that_failed_holds_the_cursor_back_until_it_is_made_good() {
     assert_eq!(row(&place, "pairs.db", "select count(*) from bars"), "20");
 }
 
+#[test]
+fn what_a_failed_task_leaves_out_of_a_list_is_paired_when_it_is_made_good() {
+    for again in ["run", "retry"] {
+        let fails = Arc::new(AtomicU64::new(1));
+        let failing = Arc::clone(&fails);
+        let server = Verbatim::start(move |path| {
+            let names: Vec<&str> = path.split('/').collect();
+            match names.as_slice() {
+                ["", "users?page=2"] if failing.load(Ordering::SeqCst) == 1 => {
+                    answer("400 Bad Request", "", b"")
+                }
+                ["", "users?page=1"] => json_answer(b"[{\"id\":1},{\"id\":2}]"),
+                ["", "users?page=2"] => json_answer(b"[{\"id\":4}]"),
+                ["", "users?page=3"] => json_answer(b"[]"),
+                ["", "issues"] => json_answer(b"[{\"id\":1},{\"id\":2}]"),
+                ["", "pairs", issue, user, side] => json_answer(
+                    format!("{{\"issue\":{issue},\"user\":{user},\"side\":\"{side}\"}}").as_bytes(),
+                ),
+                _ => answer("404 Not Found", "", b""),
+            }
+        });
+        let place = Place::new();
+        let pages = "get = \"/users\"\npaginate = { by = \"page\", param = \"page\" }";
+        let plan = format!("{HEAD}{PAIRS}").replace("URL", server.url()).replace("get = \"/users\"", pages);
+        place.write("plan.toml", &plan);
+        run(&place, 1);
+        let shown = place.call(&["failures", "plan.toml"]).exits(0);
+        assert!(shown.stdout.contains("task `users` failed"), "{}", shown.stdout);
+        fails.store(0, Ordering::SeqCst);
+        place.call(&[again, "plan.toml", "--progress", "none"]).exits(0);
+        let pairs =
+            rows(&place, "pairs.db", "select issue, user, count(*) from pairs group by 1, 2 order by 1, 2");
+        assert_eq!(pairs, ["1|1|2", "1|2|2", "1|4|2", "2|1|2", "2|2|2", "2|4|2"], "{again}");
+    }
+}
+
 fn cursors(place: &Place) -> Vec<String> {
     let query = "select combination, substr(value, 2, 10) from _sync_cursors order by 1";
     rows(place, "pairs.db", query)

@@ -73,10 +73,13 @@ impl TaskManager {
         Some((source.next.saturating_sub(1), ROWS))
     }
 
-    /// The tasks whose rows a lane's lists are have ended: they may be read.
-    pub fn open_lists(&mut self, lane: LaneId) {
-        if let Some(source) = self.sources.get_mut(&lane) {
-            source.lists_are_open = true;
+    /// The tasks whose rows a lane's lists are have ended: they may be read, unless rows are known to be missing.
+    pub fn open_lists(&mut self, lane: LaneId, fall_short: Option<Failure>) {
+        let Some(source) = self.sources.get_mut(&lane) else { return };
+        source.lists_are_open = true;
+        if let Some(failure) = fall_short {
+            source.listings.iter_mut().for_each(|listing| listing.fall_short(failure.clone()));
+            source.take_lists();
         }
     }
 

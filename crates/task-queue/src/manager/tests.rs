@@ -513,7 +513,7 @@ fn nothing_is_begun_before_its_lists_are_read() {
         let mut manager = TaskManager::new(TaskId(50));
         let lane = manager.open(feed(1));
         assert_eq!((manager.wants_list(lane), manager.wants_load(lane)), (None, None), "{name}");
-        manager.open_lists(lane);
+        manager.open_lists(lane, None);
         let mut after = 0;
         for chunk in chunks {
             assert!(!manager.is_exhausted(lane) && manager.wants_load(lane).is_none(), "{name}");
@@ -537,7 +537,7 @@ fn nothing_is_begun_before_its_lists_are_read() {
     // What has nothing to do needs no list.
     let mut manager = TaskManager::new(TaskId(50));
     let lane = manager.open(feed(0));
-    manager.open_lists(lane);
+    manager.open_lists(lane, None);
     assert_eq!(manager.wants_list(lane), None);
     assert!(manager.is_exhausted(lane));
 }

@@ -63,7 +63,7 @@ fn who_has_all_gives_half_to_who_wants_some() {
     let news = look(&mut two, "k", &limit, 0, at(1));
     assert_eq!((news.windows[0].free, news.windows[0].elsewhere), (10, 40));
     let lease = two.lease("k", &limit, 12, at(1)).unwrap();
-    assert_eq!(lease, Lease { tokens: 12, held: vec![(at(20), 2)], retry_at: None });
+    assert_eq!(lease, Lease { tokens: 12, held: vec![(at(20), 2)], retry_at: None, all_lack: false });
     // Nobody wants anything any more; the next chunk is there.
     assert!(one.has_news(at(1)).unwrap());
     assert_eq!(look(&mut one, "k", &limit, 40, at(1)).windows[0].keep, None);
@@ -168,7 +168,7 @@ fn the_dead_are_buried_by_whoever_looks() {
     assert_eq!((window.elsewhere, window.free, window.of), (0, 60, 1), "the reserve is gone with it");
     assert_eq!(news.limits, []);
     let lease = one.lease("k", &ours, 60, at(3)).unwrap();
-    assert_eq!(lease, Lease { tokens: 60, held: vec![(at(63), 30)], retry_at: None });
+    assert_eq!(lease, Lease { tokens: 60, held: vec![(at(63), 30)], retry_at: None, all_lack: false });
     let users: i64 =
         one.database.query_row("SELECT count(DISTINCT process) FROM users", [], |row| row.get(0)).unwrap();
     assert_eq!(users, 1);
@@ -380,7 +380,7 @@ fn an_older_syncctl_and_this_one_share_a_file() {
     let mut file = home.open();
     assert_eq!(join(&mut file, "k", &limit, at(1)).closed_until, Some(at(30)));
     let lease = file.lease("k", &limit, 60, at(1)).unwrap();
-    assert_eq!(lease, Lease { tokens: 50, held: vec![(at(20), 7)], retry_at: None });
+    assert_eq!(lease, Lease { tokens: 50, held: vec![(at(20), 7)], retry_at: None, all_lack: false });
     file.lease("k", &limit, 5, at(1)).unwrap();
     file.learn("k", Learned { gap: Duration::from_secs(1), refusals: 1, at: at(1) }, at(1)).unwrap();
 

@@ -73,7 +73,11 @@ impl Budgets {
             tokens.restore(&granted.held);
             account.windows[window].denied = false;
         } else if let Some(at) = granted.retry_at {
-            tokens.lease_denied(at);
+            if granted.all_lack {
+                tokens.lease_denied_to_all(at);
+            } else {
+                tokens.lease_denied(at);
+            }
             account.windows[window].denied = true;
         }
     }

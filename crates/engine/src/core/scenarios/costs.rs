@@ -74,6 +74,24 @@ fn the_first_of_unknown_cost_goes_alone_and_the_greatest_seen_is_taken_from_then
 }
 
 #[test]
+fn of_several_tasks_of_unknown_cost_one_request_goes_and_has_all_tokens() {
+    let tasks = |cost: &str| format!("{}[tasks.u]\nget = \"/u\"\n{cost}\n", plan("\"30/h\"", cost));
+    let mut world = World::new(&tasks("cost = \".c\""), 100);
+    assert_eq!((world.jobs.len(), used(&mut world)), (1, 30));
+    world.answer_saying(page(1, Next::End), cost(30));
+    assert_eq!((world.jobs.len(), used(&mut world)), (0, 30));
+
+    // Others have most of them: one goes with what there is.
+    for (tokens, expected) in [(0, 0), (1, 1), (7, 1)] {
+        let mut world = World::new(&plan("\"1/h\"", "").replace("http://h", "http://other"), 100);
+        world.leasable = Some(tokens);
+        world.begin(PlanSlot(2), StoreSlot(3), &tasks("cost = \".c\""));
+        let used = world.core.status(PlanSlot(2), world.now).unwrap().limits[0].used;
+        assert_eq!((world.jobs.len() - 1, used), (expected, tokens));
+    }
+}
+
+#[test]
 fn what_is_in_flight_counts_when_another_plan_names_a_limit() {
     let mut world = World::new(&plan("\"30/h\"", "cost = 5"), 100);
     assert_eq!(world.jobs.len(), 6);

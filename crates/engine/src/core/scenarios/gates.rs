@@ -259,6 +259,24 @@ fn a_run_whose_quota_outlasts_its_patience_is_paused_until_the_second_it_can_go_
 }
 
 #[test]
+fn a_limit_is_named_by_the_endpoint_that_has_it() {
+    for (first, second, expected) in [
+        (r#"limits = ["100/h"]"#, r#"limits = ["2/day"]"#, "the limit 2/day of f is used up"),
+        (r#"limits = ["2/day"]"#, r#"limits = ["100/h"]"#, "the limit 2/day of e is used up"),
+    ] {
+        let mut world = World::new(&two(first, second), 100);
+        while !world.jobs.is_empty() {
+            world.answer(page(1, Next::End));
+        }
+        for _ in 0..2 {
+            world.commit();
+        }
+        let report = world.report.expect("it has ended");
+        assert_eq!(report.reason.as_deref(), Some(expected), "{first} {second}");
+    }
+}
+
+#[test]
 fn a_server_that_is_used_up_by_others_pauses_the_run_too() {
     let mut world = World::new(&two(r#"limits = ["100/h"]"#, r#"limits = ["100/h"]"#), 1);
     let quota = ServerQuota {
@@ -389,6 +407,28 @@ fn what_each_limit_did_is_reported() {
     assert_eq!((e.used, e.allowed, e.refused, f.refused), (61, 4, 1, 1));
     assert!(e.peak <= 4 && e.waits > 0 && e.waited_seconds > 300.0, "{e:?}");
     assert!(e.learned_rate.is_some());
+    // Never used up, and closed for two seconds all the same.
+    let hour = report.limits.iter().find(|limit| limit.limit == "100/h").unwrap();
+    assert!((1.0..=3.0).contains(&hour.waited_seconds) && hour.waits == 1, "{hour:?}");
+}
+
+#[test]
+fn a_cost_that_no_answer_tells_is_reported() {
+    let limit = r#"limits = ["100/h"]"#;
+    for cost in ["\".points\"", "{ most = 2, actual = \".points\" }"] {
+        let mut world = World::new(&two(limit, &format!("{limit}|cost = {cost}")), 100);
+        while world.report.is_none() {
+            if !world.jobs.is_empty() {
+                world.answer(page(1, Next::End));
+            }
+            world.commit();
+            world.pass(Duration::from_secs(1));
+        }
+        let report = world.report.unwrap();
+        let unread: Vec<_> =
+            report.limits.iter().map(|limit| (limit.endpoint.as_str(), limit.unread)).collect();
+        assert_eq!(unread, [("e", false), ("f", true)], "{cost}");
+    }
 }
 
 #[test]

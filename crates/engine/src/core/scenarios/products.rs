@@ -186,6 +186,23 @@ fn nothing_is_sent_before_the_lists_can_be_read_and_a_failed_ancestor_of_either_
 }
 
 #[test]
+fn records_that_drive_a_pair_once_are_owed_while_rows_of_a_list_are_missing() {
+    fn failing_users(task: &Task) -> Outcome {
+        match task.spec.0 {
+            0 => Outcome::Failed(Failure::new(FailureClass::Permanent, FailureKind::Status, "HTTP 400")),
+            _ => api(task),
+        }
+    }
+    for tasks in [PAIRS.to_owned(), PAIRS.replace("key = [\"id\"]", "mode = \"append\""), WINDOWS.to_owned()]
+    {
+        let mut life = with_rows(&tasks, failing_users, 5);
+        assert_eq!(life.finish().state, PlanState::Failed);
+        assert!(life.sent.iter().all(|task| task.spec.0 != 2), "no pair could be asked for again");
+        assert_eq!(life.ledger.failed.iter().filter(|failed| failed.starts_with("pairs")).count(), 3);
+    }
+}
+
+#[test]
 fn a_list_without_rows_is_nothing_to_ask_for() {
     for tasks in [PAIRS, ALL, WINDOWS] {
         let mut life = with_rows(tasks, if tasks == ALL { undriven } else { api }, 5);

@@ -96,15 +96,19 @@ impl Said {
 
     /// What to write, and beside which other limits.
     fn help(&self, limits: &Limits) -> String {
-        let own = match self.window {
-            Length::Is(window) => rate(self.count, window),
-            Length::AtLeast(left) => rate(self.count, usual(left)),
+        let window = match self.window {
+            Length::Is(window) => window,
+            Length::AtLeast(left) => usual(left),
         };
+        let own = rate(self.count, window);
+        // One that would never be reached is replaced.
+        let stays = |limit: &&Limit| limit.window != window || u64::from(limit.count) < self.count;
         let declared = match limits {
             Limits::Declared(limits) => limits.as_slice(),
             Limits::PoliteDefault => &[],
         };
-        let mut all: Vec<String> = declared.iter().map(|limit| format!("{:?}", limit.text)).collect();
+        let mut all: Vec<String> =
+            declared.iter().filter(stays).map(|limit| format!("{:?}", limit.text)).collect();
         all.push(format!("{own:?}"));
         let write = format!("write limits = [{}] into the endpoint", all.join(", "));
         match self.window {
@@ -196,6 +200,12 @@ mod tests {
             (
                 vec![("ratelimit-policy", "\"p\";q=100;w=60")],
                 of(&[(2, 1)]),
+                State::Bad,
+                Some("write limits = [\"2/s\", \"100/min\"]"),
+            ),
+            (
+                vec![("ratelimit-policy", "\"p\";q=100;w=60")],
+                of(&[(200, 60), (2, 1)]),
                 State::Bad,
                 Some("write limits = [\"2/s\", \"100/min\"]"),
             ),

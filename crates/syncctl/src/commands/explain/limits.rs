@@ -183,6 +183,13 @@ impl Times<'_> {
         ))
     }
 
+    /// Whether nothing can go under the limit now.
+    fn is_used_up(&self, endpoint: &str, limit: &str) -> bool {
+        let endpoints = self.forecast.endpoints.iter().filter(|other| other.name == endpoint);
+        let mut limits = endpoints.flat_map(|endpoint| &endpoint.limits).filter(|other| other.limit == limit);
+        limits.any(|limit| limit.closed.is_some() || limit.used.is_some_and(|used| used >= limit.allowed))
+    }
+
     fn window(&self, index: usize, place: usize) -> Duration {
         let limits = self.plan.endpoints[index].limits.in_force();
         limits.get(place).map(|limit| limit.window).unwrap_or_default()
@@ -200,7 +207,8 @@ impl Times<'_> {
             duration(self.wait),
             match first.from > self.now {
                 true => format!("at {}", clock_time(first.from, self.now, self.zone)),
-                false => "at once".to_owned(),
+                false if self.is_used_up(&first.endpoint, &first.limit) => "at once".to_owned(),
+                false => "when it is used up".to_owned(),
             },
             clock_time(first.until, self.now, self.zone),
         );

@@ -105,16 +105,16 @@ fn a_quota_that_will_not_last_is_told() {
         .replace("to = 3", "to = 5000")
         .replace("limits = []", "limits = [\"1000/h\", \"10/s\"]");
     place.write("ahead.toml", &plan);
-    // Five go at once, then ten a second.
+    // Five go at once, five spaced; from the second window on ten a second.
     explain(&place, &["partners"])
         .says("5,000 requests, all known before the first answer\n")
         .says("about 4h 01m: 1000/h of partner sets the pace; complete about ")
-        .says("1000/h of partner is used up after 1m 39s; the run then waits 58m 20s (until ");
+        .says("1000/h of partner is used up after 1m 40s; the run then waits 58m 20s (until ");
     let object = json(&explain(&place, &["partners", "--output", "json"]));
     let limit = &object["endpoints"][1]["forecast"][0];
     assert_eq!(
         (&limit["runs_out_after_seconds"], &limit["opens_after_seconds"]),
-        (&99.5.into(), &3600.0.into())
+        (&100.0.into(), &3600.0.into())
     );
     assert_eq!(
         (&limit["tokens"], &limit["allowed"], &limit["costs"]),
@@ -189,7 +189,11 @@ fn what_is_used_already_counts_where_the_credential_is_at_hand() {
         assert!(!called.stdout.contains("S3CR3T") && !called.stderr.contains("S3CR3T"), "{called:?}");
         called
     };
+    with_token(&["explain", "quota.toml", "--wait", "5s"])
+        .exits(0)
+        .says("; the run stops when it is used up, ");
     with_token(&["run", "quota.toml", "--wait", "5s"]).exits(3);
+    with_token(&["explain", "quota.toml", "--wait", "5s"]).exits(0).says("; the run stops at once, ");
     with_token(&["explain", "quota.toml"])
         .exits(0)
         .says("5/h of api: 5 of 5 are used already\n")
@@ -227,6 +231,7 @@ fn the_finer_points_of_limits_are_told() {
     explain(&place, &["partners"])
         .says("1000/day (from 00:00 Asia/Shanghai on, 100 left for others, shared as both), 10/s (at most 4 a request)  8 at")
         .says("10/s of partner: what a request costs is known from its answer only; the most it can be is reckoned with\n")
+        .says("5,000 requests, all known before the first answer\n")
         .says("1000/day of partner sets the pace; complete about ");
     let object = json(&explain(&place, &["partners", "--output", "json"]));
     let forecast = &object["endpoints"][1]["forecast"];

@@ -13,7 +13,7 @@ token = { env = "STAND_TOKEN" }
 [endpoints.api]
 base_url = "URL"
 headers = { X-Token = "{{ secrets.token }}" }
-limits = [{ rate = "20/h", reserve = 5 }]
+limits = [{ rate = "20/h", reserve = 5 }, "1000/30s"]
 [tasks.issues]
 get = "/by-page-bare/{{ n }}"
 query = { per_page = 1 }
@@ -37,7 +37,8 @@ fn limits_stand_as_the_budgets_have_them() {
     let called = with_token(&place, &["status", "stand.toml"]).exits(0);
     called
         .says("limits, now\n")
-        .says("5 of 15 left; 10 used by runs that have ended (the next comes back at ");
+        .says("5 of 15 left; 10 used by runs that have ended (the next comes back at ")
+        .says("990 of 1,000 left; 10 used by runs that have ended (the next comes back in ");
     let object: Value =
         serde_json::from_str(&with_token(&place, &["status", "stand.toml", "--output", "json"]).stdout)
             .unwrap();
