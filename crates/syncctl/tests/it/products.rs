@@ -212,6 +212,33 @@ fn what_a_failed_task_leaves_out_of_a_list_is_paired_when_it_is_made_good() {
     }
 }
 
+#[test]
+fn a_retry_does_not_pair_with_a_list_that_was_never_filled() {
+    let fails = Arc::new(AtomicU64::new(1));
+    let failing = Arc::clone(&fails);
+    let server = Verbatim::start(move |path| {
+        let names: Vec<&str> = path.split('/').collect();
+        match names.as_slice() {
+            ["", "issues"] if failing.load(Ordering::SeqCst) == 1 => answer("400 Bad Request", "", b""),
+            ["", "issues"] => json_answer(b"[{\"id\":1},{\"id\":2}]"),
+            ["", "users"] => json_answer(b"[{\"id\":1},{\"id\":2}]"),
+            ["", "pairs", issue, user, side] => {
+                json_answer(format!("{{\"issue\":{issue},\"user\":{user},\"side\":\"{side}\"}}").as_bytes())
+            }
+            _ => answer("404 Not Found", "", b""),
+        }
+    });
+    let place = Place::new();
+    place.write("plan.toml", &format!("{HEAD}{PAIRS}").replace("URL", server.url()));
+    place.call(&["run", "plan.toml", "issues", "--progress", "none"]).exits(1);
+    fails.store(0, Ordering::SeqCst);
+    place.call(&["retry", "plan.toml", "--progress", "none"]).exits(0);
+    run(&place, 0);
+    let pairs =
+        rows(&place, "pairs.db", "select issue, user, count(*) from pairs group by 1, 2 order by 1, 2");
+    assert_eq!(pairs, ["1|1|2", "1|2|2", "2|1|2", "2|2|2"]);
+}
+
 fn cursors(place: &Place) -> Vec<String> {
     let query = "select combination, substr(value, 2, 10) from _sync_cursors order by 1";
     rows(place, "pairs.db", query)
