@@ -74,6 +74,15 @@ pub(crate) struct AbsentSpec {
     pub number: i64,
     /// Every parent record drives it, also one that did not change.
     pub needs_all: bool,
+    /// The bindings of first pages that are owed to the next run already: as in [`ActiveSpec::made_again`].
+    pub owed: HashSet<String>,
+}
+
+impl AbsentSpec {
+    /// Whether the next run asks for this child already.
+    pub(crate) fn owes(&self, child: &Child) -> bool {
+        contains(&self.owed, child)
+    }
 }
 
 /// How a spec's cursors move.
@@ -144,9 +153,12 @@ impl ActiveSpec {
 
     /// Whether the run asks for this child already, because it was owed.
     pub(crate) fn makes_again(&self, child: &Child) -> bool {
-        !self.made_again.is_empty()
-            && self.made_again.contains(&Value::Object((*child.bindings.0).clone()).to_string())
+        contains(&self.made_again, child)
     }
+}
+
+fn contains(first_pages: &HashSet<String>, child: &Child) -> bool {
+    !first_pages.is_empty() && first_pages.contains(&Value::Object((*child.bindings.0).clone()).to_string())
 }
 
 impl Names {
@@ -195,10 +207,13 @@ pub(crate) fn activate(
             .query_row(
                 "SELECT spec, every FROM _sync_specs WHERE run = ?1 AND name = ?2 AND absent",
                 params![run.0, spec.name],
-                |row| Ok(AbsentSpec { number: row.get(0)?, needs_all: row.get(1)? }),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        active.absent.extend(there.map(|there| (index, there)));
+        if let Some((number, needs_all)) = there {
+            let owed = owed_elsewhere(conn, plan, run, spec)?;
+            active.absent.insert(index, AbsentSpec { number, needs_all, owed });
+        }
         active.specs.push(None);
     }
     Ok(active)
@@ -341,11 +356,33 @@ fn made_again(
          AND bindings IS NOT NULL AND state <> 'undone'
          UNION ALL SELECT bindings, 0 FROM _sync_waiting WHERE run = ?1 AND spec = ?2",
     )?;
-    let bindings =
-        statement.query_map(params![run.0, number], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    let bindings = statement.query_map(params![run.0, number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    first_pages(bindings.collect::<Result<_, _>>()?, records)
+}
+
+/// What earlier runs drove, and owe to the next that has the spec.
+fn owed_elsewhere(
+    conn: &Connection,
+    plan: &SyncPlan,
+    run: RunId,
+    spec: &TaskSpec,
+) -> Result<HashSet<String>, Trouble> {
+    let mut statement = conn.prepare_cached(
+        "SELECT t.bindings, t.slice IS NOT NULL AND json_extract(t.slice, '$.head') = t.id FROM _sync_tasks t
+         JOIN _sync_runs r ON r.id = t.run JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
+         WHERE t.owed IS NOT NULL AND r.plan = ?1 AND r.id <> ?2 AND s.name = ?3
+         AND t.chain = t.id AND t.opened_by IS NULL AND t.position IS NULL AND t.bindings IS NOT NULL",
+    )?;
+    let bindings = statement
+        .query_map(params![plan.name.as_str(), run.0, spec.name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let records = spec.records().map(|foreach| foreach.name.as_str());
+    first_pages(bindings.collect::<Result<_, _>>()?, records)
+}
+
+/// The bindings of first pages, as a record that drives one has them; with each, whether it is a head.
+fn first_pages(bindings: Vec<(String, bool)>, records: Option<&str>) -> Result<HashSet<String>, Trouble> {
     let mut made_again = HashSet::new();
-    for found in bindings {
-        let (text, is_head): (String, bool) = found?;
+    for (text, is_head) in bindings {
         let mut parsed: Map<String, Value> = serde_json::from_str(&text)?;
         match records.and_then(|name| Some((name, parsed.remove(name)?))) {
             // Each record of a batch, and the record of which a head has cut its slices meanwhile.

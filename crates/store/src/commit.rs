@@ -192,7 +192,10 @@ impl<'a> Commit<'a> {
                 differs.is_none_or(|differs| differs.get(child.row as usize).copied().unwrap_or(true));
             let Some(spec) = run.spec(child.spec) else {
                 // A spec that this run leaves out.
-                if let Some(absent) = run.absent(child.spec).filter(|absent| differs || absent.needs_all) {
+                if let Some(absent) = run.absent(child.spec)
+                    && (differs || absent.needs_all)
+                    && !absent.owes(child)
+                {
                     tasks::owe_child(self.conn, landing.run, absent.number, TaskId(id), child)?;
                 }
                 continue;

@@ -289,6 +289,21 @@ fn a_run_without_the_children_owes_them_also_where_their_parent_appends_what_com
 }
 
 #[test]
+fn what_an_undone_run_owes_to_a_task_left_out_is_owed_once() {
+    let mut f = Fixture::new();
+    let plan =
+        plan("p", vec![spec("parents", Mode::Merge, &["id"]), child_of(spec("c", Mode::Append, &[]), 0)]);
+    let first = f.begin_some(&plan, &[0], false);
+    land_parents(&mut f, first, 0, 1, json!([{"id": 1}, {"id": 2}]));
+    // Killed, and undone: the rows stay, and what they drove is owed.
+    let second = f.begin_some_afresh(&plan, &[0]);
+    land_parents(&mut f, second, 0, 1, json!([{"id": 1}, {"id": 2}, {"id": 3}]));
+    f.end(second, &[(0, 0)], RunEnd::Complete);
+    let third = f.begin(&plan);
+    assert_eq!(f.open_tasks(third, 1).len(), 3);
+}
+
+#[test]
 fn a_full_refresh_drives_every_child_again() {
     let mut f = Fixture::new();
     let plan =

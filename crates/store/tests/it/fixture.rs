@@ -204,6 +204,11 @@ impl Fixture {
         self.begin_as(plan, specs, false, ResumeMode::Resume)
     }
 
+    /// Undoes the unfinished run and begins another with some specs.
+    pub(crate) fn begin_some_afresh(&mut self, plan: &SyncPlan, specs: &[u32]) -> RunId {
+        self.begin_as(plan, specs, false, ResumeMode::Fresh)
+    }
+
     fn begin_as(&mut self, plan: &SyncPlan, specs: &[u32], full_refresh: bool, resume: ResumeMode) -> RunId {
         let specs = specs.iter().map(|spec| SpecIndex(*spec)).collect();
         self.ask(&BeginRequest { specs, resume, full_refresh, ..begin_request(plan) }).unwrap().run
