@@ -18,13 +18,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("supervisor", &["entities"]),
     ("engine", &["entities", "expr", "task-queue", "rate-limit", "supervisor"]),
-    ("syncctl", &["entities", "plan", "engine", "http-worker", "store", "sandbox"]),
+    ("service", &["entities", "plan", "engine"]),
+    ("rest-server", &["entities", "plan", "engine", "store", "service"]),
+    ("syncctl", &["entities", "plan", "engine", "http-worker", "store", "sandbox", "service", "rest-server"]),
     ("xtask", &["plan"]),
 ];
 
 /// What tests may use besides: real things instead of mocks.
-const TESTS_MAY_USE: &[(&str, &[&str])] =
-    &[("http-worker", &["sandbox"]), ("engine", &["store", "sandbox", "http-worker", "plan"])];
+const TESTS_MAY_USE: &[(&str, &[&str])] = &[
+    ("http-worker", &["sandbox"]),
+    ("engine", &["store", "sandbox", "http-worker", "plan"]),
+    ("service", &["store", "sandbox", "http-worker"]),
+    ("rest-server", &["sandbox", "http-worker"]),
+];
 
 /// All arrows and crates that the table does not have.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {

@@ -68,8 +68,10 @@ pub fn budgets_of(
                 standing.returns.push(window.returns);
                 let cost = limit.cost_of(spec).reserve.unwrap_or(1).max(1);
                 standing.limits.push(LimitStatus {
+                    budget: draw.budget.0.clone(),
                     endpoint: endpoint.clone(),
                     limit: limit.text.clone(),
+                    window: limit.window,
                     allowed: limit.count.saturating_sub(window.reserve.max(limit.reserve)).max(1),
                     used: window.held,
                     elsewhere: window.leased,
@@ -97,8 +99,8 @@ mod tests {
     struct NoLookup;
 
     impl plan::Lookup for NoLookup {
-        fn env(&self, _: &str) -> Option<String> {
-            Some("value".to_owned())
+        fn env(&self, _: &str) -> Result<Option<String>, String> {
+            Ok(Some("value".to_owned()))
         }
         fn file(&self, _: &str) -> Result<String, String> {
             Err("no files here".to_owned())

@@ -16,6 +16,7 @@ mod endpoint;
 mod limit;
 mod paginate;
 mod plan;
+mod schedule;
 mod spec;
 
 mod secret;
@@ -48,6 +49,7 @@ pub use paginate::{Paginate, PaginateBy, ParamPlace, SizeParam};
 pub use place::{Place, SourceText};
 pub use plan::{StoreTarget, SyncPlan, Vars};
 pub use records::{Cell, RecordBatch, Span};
+pub use schedule::{Schedule, When};
 pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
     Body, ColumnType, CursorSpec, Decode, Deleted, Foreach, KeyPlaces, Method, Mode, OnAction, OnRule, Order,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Endpoint, PlanName, SecretSource, SourceText, SpecIndex, TaskSpec};
+use crate::{Endpoint, PlanName, Schedule, SecretSource, SourceText, SpecIndex, TaskSpec};
 
 /// `[vars]`, resolved.
 pub type Vars = Map<String, Value>;
@@ -26,6 +26,8 @@ pub struct SyncPlan {
     pub secrets: BTreeMap<String, SecretSource>,
     /// `[store]`
     pub store: StoreTarget,
+    /// `[schedule]`, for servers.
+    pub schedule: Option<Schedule>,
     /// `[endpoints.*]` in the plan's order.
     pub endpoints: Vec<Endpoint>,
     /// `[tasks.*]` in the plan's order.

@@ -146,10 +146,15 @@ pub struct PlanStatus {
 /// One limit, now: the window filling and emptying.
 #[derive(Clone, Debug, Serialize)]
 pub struct LimitStatus {
+    /// Which budget it belongs to: the same for all plans that share it. Opaque; holds no credential.
+    pub budget: String,
     /// The endpoint.
     pub endpoint: String,
     /// The limit, as the plan says it.
     pub limit: String,
+    /// How long its window is; of a calendar quota the length of its period.
+    #[serde(rename = "window_seconds", serialize_with = "seconds")]
+    pub window: Duration,
     /// Tokens per window that this user may use: the count without the reserve.
     pub allowed: u32,
     /// Of them in use by this process: in flight, or held for a window after their answer.

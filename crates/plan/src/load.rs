@@ -22,8 +22,8 @@ use crate::vars::vars;
 
 /// The outside world, as far as a plan may ask for it. The command line passes the real one in.
 pub trait Lookup {
-    /// An environment variable.
-    fn env(&self, name: &str) -> Option<String>;
+    /// An environment variable, if it is set; or why a plan may not read it.
+    fn env(&self, name: &str) -> Result<Option<String>, String>;
     /// A file's text, or why it cannot be read; `path` may be relative to the plan's directory.
     fn file(&self, path: &str) -> Result<String, String>;
     /// What a command prints, or why it failed; `argv` is the program and its arguments.
@@ -186,6 +186,7 @@ fn read(
         vars: declared_vars.values,
         secrets: declared_secrets.sources,
         store,
+        schedule: None,
         endpoints: endpoints.into_iter().collect::<Option<_>>()?,
         tasks: tasks.into_iter().collect::<Option<_>>()?,
     })

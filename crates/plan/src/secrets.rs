@@ -147,7 +147,14 @@ fn fetch(name: &str, source: &SecretSource, lookup: &dyn Lookup) -> Result<Strin
     let (value, from) = match source {
         SecretSource::Literal(text) => (text.source.to_string(), "the plan".to_owned()),
         SecretSource::Env(variable) => {
-            let value = lookup.env(variable).ok_or_else(|| {
+            let read = lookup.env(variable).map_err(|why| {
+                (
+                    format!("secret `{name}`: cannot read environment variable `{variable}`: {why}"),
+                    "may not be read".to_owned(),
+                    "let whoever runs the server allow it".to_owned(),
+                )
+            })?;
+            let value = read.ok_or_else(|| {
                 (
                     format!("secret `{name}`: environment variable `{variable}` is not set"),
                     "not set".to_owned(),

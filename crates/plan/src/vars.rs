@@ -100,7 +100,19 @@ fn value(name: &str, item: &Item<'_>, lookup: &dyn Lookup, set: Option<&str>) ->
         };
     }
     let Some((env_name, env)) = env else { return default };
-    match (lookup.env(env_name), default) {
+    let read = match lookup.env(env_name) {
+        Ok(read) => read,
+        Err(why) => {
+            env.wrong(
+                "denied-env",
+                format!("cannot read environment variable `{env_name}`: {why}"),
+                "may not be read",
+                "let whoever runs the server allow it, or write the value itself",
+            );
+            return None;
+        }
+    };
+    match (read, default) {
         (Some(text), default) => {
             match typed(&text, default.as_ref()) {
                 Ok(value) => Some(value),

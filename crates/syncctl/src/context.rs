@@ -98,8 +98,8 @@ pub(crate) struct PlanLookup {
 }
 
 impl Lookup for PlanLookup {
-    fn env(&self, name: &str) -> Option<String> {
-        any_variable(name)
+    fn env(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(any_variable(name))
     }
 
     fn file(&self, path: &str) -> Result<String, String> {

@@ -93,6 +93,11 @@ pub(crate) struct Waits {
 }
 
 impl Budgets {
+    /// What a budget is called.
+    pub(super) fn key_of(&self, budget: usize) -> &str {
+        &self.all[budget].key.0
+    }
+
     /// Finds or makes the budget of a draw and adds its limits to it; where plans disagree the tightest
     /// holds, because all do. Gives the budget, and the window of each limit.
     pub(crate) fn enlist(&mut self, draw: &Draw) -> (usize, Vec<usize>) {

@@ -36,10 +36,13 @@ impl Budgets {
             let (budget, window) = (limit.budget, limit.limit.window);
             let elsewhere = self.elsewhere(budget, window);
             let closed = self.closed_until(budget, now).map(|until| until.since(now));
+            let key = self.key_of(budget).to_owned();
             let window = self.window(budget, window);
             LimitStatus {
+                budget: key,
                 endpoint: limit.endpoint.to_owned(),
                 limit: window.limit().text.clone(),
+                window: window.limit().window,
                 allowed: window.limit().usable(),
                 used: window.in_use(now),
                 elsewhere,

@@ -8,8 +8,8 @@ use super::*;
 struct NoLookup;
 
 impl plan::Lookup for NoLookup {
-    fn env(&self, _: &str) -> Option<String> {
-        None
+    fn env(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
     }
     fn file(&self, _: &str) -> Result<String, String> {
         Ok("symbol,listed\nA,2024-01-29\nB,20240131\n".to_owned())

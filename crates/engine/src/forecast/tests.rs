@@ -7,8 +7,8 @@ use super::*;
 struct NoLookup;
 
 impl plan::Lookup for NoLookup {
-    fn env(&self, name: &str) -> Option<String> {
-        Some(format!("value of {name}"))
+    fn env(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(Some(format!("value of {name}")))
     }
     fn file(&self, _: &str) -> Result<String, String> {
         Err("no files here".to_owned())

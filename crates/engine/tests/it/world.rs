@@ -13,8 +13,8 @@ use store::Stores;
 struct NoLookup;
 
 impl plan::Lookup for NoLookup {
-    fn env(&self, _: &str) -> Option<String> {
-        None
+    fn env(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
     }
     fn file(&self, _: &str) -> Result<String, String> {
         Err("no files here".to_owned())

@@ -142,6 +142,7 @@ impl Case {
             vars: json!({ "since": "2024", "least": 0 }).as_object().unwrap().clone(),
             secrets: BTreeMap::new(),
             store: StoreTarget::Sqlite("p.db".into()),
+            schedule: None,
             endpoints: vec![endpoint(self.on.clone(), self.limits.clone())],
             tasks: self.tasks.clone(),
         }

@@ -139,6 +139,7 @@ impl Case {
             vars: Map::new(),
             secrets: BTreeMap::new(),
             store: StoreTarget::Sqlite("test.db".into()),
+            schedule: None,
             endpoints: vec![self.endpoint.clone()],
             tasks: vec![self.spec.clone()],
         };

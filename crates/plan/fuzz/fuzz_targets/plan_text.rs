@@ -8,8 +8,8 @@ use plan::{Lookup, load, resolve_secrets};
 struct Echo;
 
 impl Lookup for Echo {
-    fn env(&self, name: &str) -> Option<String> {
-        (name.len() % 2 == 0).then(|| name.to_owned())
+    fn env(&self, name: &str) -> Result<Option<String>, String> {
+        Ok((name.len() % 2 == 0).then(|| name.to_owned()))
     }
 
     fn file(&self, path: &str) -> Result<String, String> {

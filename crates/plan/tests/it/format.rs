@@ -16,8 +16,8 @@ use plan::{Diagnostic, Lookup, load};
 struct Plenty;
 
 impl Lookup for Plenty {
-    fn env(&self, _: &str) -> Option<String> {
-        Some("7".to_owned())
+    fn env(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(Some("7".to_owned()))
     }
 
     fn file(&self, path: &str) -> Result<String, String> {

@@ -15,13 +15,13 @@ use plan::Lookup;
 struct World;
 
 impl Lookup for World {
-    fn env(&self, name: &str) -> Option<String> {
-        match name {
+    fn env(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(match name {
             "SET" => Some("from the environment".to_owned()),
             "NUMBER" => Some("7".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
-        }
+        })
     }
 
     fn file(&self, path: &str) -> Result<String, String> {

@@ -91,6 +91,7 @@ pub(crate) fn batched(mut spec: TaskSpec, size: u32) -> TaskSpec {
 
 pub(crate) fn plan(name: &str, tasks: Vec<TaskSpec>) -> SyncPlan {
     SyncPlan {
+        schedule: None,
         name: PlanName(name.into()),
         description: None,
         source: Arc::new(SourceText { name: "plan.toml".to_owned(), text: String::new() }),

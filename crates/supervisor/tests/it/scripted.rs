@@ -200,6 +200,7 @@ fn job(task: i64, run: i64) -> Job {
         vars: Vars::default(),
         secrets: Default::default(),
         store: StoreTarget::Sqlite("market.db".into()),
+        schedule: None,
         endpoints: vec![],
         tasks: vec![spec],
     };

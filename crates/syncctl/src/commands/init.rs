@@ -149,8 +149,8 @@ fn next_steps(draft: &Draft, file: &str, program: &str) -> String {
 struct Nowhere;
 
 impl Lookup for Nowhere {
-    fn env(&self, _: &str) -> Option<String> {
-        None
+    fn env(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
     }
 
     fn file(&self, _: &str) -> Result<String, String> {

@@ -245,8 +245,10 @@ mod tests {
     #[test]
     fn limits_say_what_is_used_left_closed_and_learned() {
         let plain = LimitStatus {
+            budget: "https://api.example.com".to_owned(),
             endpoint: "api".to_owned(),
             limit: "5000/h".to_owned(),
+            window: Duration::from_secs(3600),
             allowed: 5_000,
             used: 1_234,
             elsewhere: 0,

@@ -1,0 +1,17 @@
+//! What a REST server is told.
+
+use entities::Secret;
+
+/// What a REST server is told.
+#[derive(Clone, Debug)]
+pub struct RestConfig {
+    /// What every request must bring as `Authorization: Bearer …`.
+    pub token: Secret,
+    /// Names (without port) that `Host` may say, beside `localhost` and the address it listens on: everything else
+    /// is answered with 421, against DNS rebinding.
+    pub hosts: Vec<String>,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// `syncctl`'s version, for `/api/v1/` and metrics.
+    pub version: &'static str,
+}
