@@ -26,6 +26,8 @@ pub enum FailureClass {
 pub enum FailureKind {
     /// Name resolution, refused or dropped connections.
     Connect,
+    /// The host is none that plans may reach: an address that is not public. Nothing was sent.
+    NotPublic,
     /// Certificates and handshakes.
     Tls,
     /// No answer, or no byte, in time.
@@ -75,6 +77,7 @@ impl FailureKind {
     pub fn as_str(self) -> &'static str {
         match self {
             FailureKind::Connect => "connect",
+            FailureKind::NotPublic => "not_public",
             FailureKind::Tls => "tls",
             FailureKind::TimedOut => "timed_out",
             FailureKind::Truncated => "truncated",

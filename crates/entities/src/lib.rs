@@ -60,8 +60,8 @@ pub use status::{
     WorkerStatus,
 };
 pub use store::{
-    BeginRequest, Begun, Committed, Entry, Frozen, NumberedRow, ResumeMode, RunEnd, Settled, SpecProgress,
-    Store, StoreError, StoreOpener, Work,
+    BeginRequest, Begun, Committed, Entry, FinishedRun, FinishedSpec, Frozen, NumberedRow, ResumeMode,
+    RunEnd, Settled, SpecProgress, Store, StoreError, StoreOpener, Work,
 };
 pub use task::{Bindings, Page, Position, Slice, Task};
 pub use text::{JqText, TemplateText, ValueTemplate};

@@ -13,6 +13,9 @@ pub enum ResumeMode {
     Auto,
     /// Resume it; specs that changed start over.
     Resume,
+    /// As [`Resume`](Self::Resume), but begin nothing: [`StoreError::NothingUnfinished`] if there is none. For whoever
+    /// began a run and does not know whether it came to its end.
+    Only,
     /// Undo it and begin anew.
     Fresh,
 }
@@ -134,6 +137,30 @@ impl RunEnd {
     }
 }
 
+/// A run that has come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedRun {
+    /// The run.
+    pub run: RunId,
+    /// [`RunEnd::Complete`] or [`RunEnd::Failed`].
+    pub end: RunEnd,
+    /// What its specs have done, by name.
+    pub specs: Vec<(String, FinishedSpec)>,
+}
+
+/// What a spec of a finished run has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FinishedSpec {
+    /// Requests done.
+    pub done: u64,
+    /// Of them failed.
+    pub failed: u64,
+    /// Of them skipped.
+    pub skipped: u64,
+    /// Records landed.
+    pub records: u64,
+}
+
 /// What a store is asked to write, in the order in which it must become true.
 #[derive(Debug)]
 pub enum Entry {
@@ -195,7 +222,7 @@ pub struct Settled {
 }
 
 /// Why a store cannot go on. All of these end the run; nothing that was reported committed is lost.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has it.
     #[error("{store} is in use by {holder}")]
@@ -238,6 +265,14 @@ pub enum StoreError {
     NothingToRetry {
         /// The plan.
         plan: PlanName,
+    },
+    /// [`ResumeMode::Only`] with nothing that is unfinished.
+    #[error("plan {plan} has no unfinished run")]
+    NothingUnfinished {
+        /// The plan.
+        plan: PlanName,
+        /// Its last run.
+        last: Option<Box<FinishedRun>>,
     },
     /// [`Work::Failed`] while a run of another kind is unfinished: what failed in it is its own to say.
     #[error("run {run} of plan {plan} is unfinished: nothing can be retried before it has ended")]

@@ -142,6 +142,9 @@ pub enum Phase {
     Receiving = 3,
     /// Reading the records.
     Decoding = 4,
+    /// Waiting for what this process is short of: memory for the answer, or a processor to read it. No time-out
+    /// counts that.
+    Queued = 5,
 }
 
 impl Phase {
@@ -153,6 +156,7 @@ impl Phase {
             Phase::Waiting => "waiting for the answer",
             Phase::Receiving => "receiving",
             Phase::Decoding => "decoding",
+            Phase::Queued => "waiting for its turn",
         }
     }
 }
@@ -174,6 +178,7 @@ impl PhaseCell {
             2 => Phase::Waiting,
             3 => Phase::Receiving,
             4 => Phase::Decoding,
+            5 => Phase::Queued,
             _ => Phase::Idle,
         }
     }

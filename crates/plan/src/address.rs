@@ -160,7 +160,7 @@ pub(crate) fn check_absolute(item: &Item<'_>, text: &str) {
 }
 
 /// Whether `user:password@` stands before the host, with or without a scheme.
-fn has_credentials(text: &str) -> bool {
+pub(crate) fn has_credentials(text: &str) -> bool {
     let behind = text.split_once("://").map_or(text, |(_, behind)| behind);
     let authority = behind.split(['/', '?', '#']).next().unwrap_or("");
     // `@` within a template is a filter's argument or a text.

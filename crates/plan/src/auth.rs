@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use crate::endpoint::check_header_name;
 use crate::item::Item;
 use crate::reader::Section;
+use crate::secrets::refuse_mask;
 
 mod hmac;
 mod jwt;
@@ -150,6 +151,9 @@ fn credential(item: &Item<'_>) -> Option<TemplateText> {
     let text = item.template()?;
     if !text.source.is_empty() && !text.source.contains("{{") {
         item.findings.hide(item.span());
+        if refuse_mask(item.findings, item.span(), &item.what, &text.source) {
+            return None;
+        }
         item.findings.push(
             item.findings
                 .error("literal-secret", item.span(), format!("{} is written into the plan", item.what))

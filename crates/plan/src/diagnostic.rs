@@ -44,8 +44,8 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error that is not about the plan's text.
-    pub(crate) fn error(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+    /// An error about a place of the plan; [`Place::default`] for what is not about its text.
+    pub fn error(code: &'static str, place: Place, message: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
             code,
@@ -59,28 +59,28 @@ impl Diagnostic {
 
     /// With what is said beside the caret.
     #[must_use]
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
     /// With another place that has to do with it.
     #[must_use]
-    pub(crate) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+    pub fn also(mut self, place: Place, label: impl Into<String>) -> Self {
         self.also = Some((place, label.into()));
         self
     }
 
     /// With the way out.
     #[must_use]
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// As a warning.
     #[must_use]
-    pub(crate) fn warning(mut self) -> Self {
+    pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }

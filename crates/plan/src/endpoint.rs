@@ -1,5 +1,6 @@
 //! `[endpoints.NAME]`.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use entities::{Auth, Endpoint, RetryPolicy, TemplateText, TimeOuts, ValueTemplate};
@@ -51,9 +52,10 @@ pub(crate) fn endpoint(name: &str, item: &Item<'_>) -> Option<Endpoint> {
 /// A table of headers.
 pub(crate) fn headers_of(item: &Item<'_>) -> Vec<(String, TemplateText)> {
     let mut headers: Vec<(String, TemplateText)> = Vec::new();
+    let mut said = BTreeSet::new();
     for (name, item) in item.entries("headers = { Accept = \"application/json\" }").unwrap_or_default() {
         check_header_name(item.findings, name, item.key_span.clone());
-        if headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+        if !said.insert(name.to_ascii_lowercase()) {
             item.findings.push(
                 item.findings
                     .error("header-twice", item.key_span.clone(), format!("header `{name}` is said twice"))

@@ -29,6 +29,11 @@ impl<'a> Item<'a> {
         self.value.get_ref()
     }
 
+    /// The place in the plan of a range of the string it is.
+    pub(crate) fn within(&self, text: &str, range: &Range<usize>) -> Range<usize> {
+        self.findings.within(self.findings.place(self.span()), text, Some(range.clone()))
+    }
+
     /// Records that the value is not what it should be.
     pub(crate) fn expected(&self, expected: &str, help: Option<String>) {
         let found = describe(self.get());

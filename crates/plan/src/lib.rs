@@ -12,11 +12,15 @@ mod load;
 mod diagnostic;
 mod render;
 
+mod brief;
 mod findings;
 mod item;
 mod reader;
 mod units;
 
+mod credential_names;
+mod credentials;
+mod schedule;
 mod secrets;
 mod store;
 mod vars;
@@ -44,6 +48,18 @@ mod projection;
 mod strings;
 mod visible;
 
+mod changes;
+mod destinations;
+mod excesses;
+mod held;
+mod name_of;
+mod private_addresses;
+
+pub use changes::{changes, starts_over};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use excesses::{Bounds, excesses};
+pub use held::{shown, with_held_secrets};
 pub use load::{Loaded, Lookup, load};
+pub use name_of::name_of;
+pub use private_addresses::private_addresses;
 pub use secrets::resolve_secrets;

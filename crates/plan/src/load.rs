@@ -1,26 +1,32 @@
 //! From text to plan: the order in which sections are read and checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use entities::{Endpoint, PlanName, SourceText, SyncPlan, TaskSpec};
+use entities::{Endpoint, PlanName, SecretSource, SourceText, SyncPlan, TaskSpec};
 use toml::de::DeTable;
 
 use crate::check::{self, Whole};
+use crate::credentials::credentials;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::endpoint::endpoint;
-use crate::findings::Findings;
+use crate::findings::{Findings, Hidden};
 use crate::fingerprint::fingerprint;
-use crate::item::{Item, not_built};
+use crate::item::Item;
 use crate::names::Names;
 use crate::reader::Section;
+use crate::schedule::schedule;
 use crate::secrets::secrets;
 use crate::store::store;
 use crate::task::{Neighbours, is_name, task};
 use crate::vars::vars;
 
-/// The outside world, as far as a plan may ask for it. The command line passes the real one in.
+/// The outside world, as far as a plan may ask for it. The command line passes the real one in, a server what its
+/// owner allows.
+///
+/// An error says why in its first line. If the way out is not the plan's or the file's but somebody's permission, a
+/// second line says it; it is shown as the help of the diagnostic.
 pub trait Lookup {
     /// An environment variable, if it is set; or why a plan may not read it.
     fn env(&self, name: &str) -> Result<Option<String>, String>;
@@ -28,6 +34,14 @@ pub trait Lookup {
     fn file(&self, path: &str) -> Result<String, String>;
     /// What a command prints, or why it failed; `argv` is the program and its arguments.
     fn command(&self, argv: &[String]) -> Result<String, String>;
+}
+
+/// Why a lookup failed, and the way out: its own, if it has one.
+pub(crate) fn why_and_help(error: &str, otherwise: impl Into<String>) -> (&str, String) {
+    match error.split_once('\n') {
+        Some((why, help)) => (why, help.to_owned()),
+        None => (error, otherwise.into()),
+    }
 }
 
 /// A plan that can run.
@@ -66,6 +80,34 @@ pub fn load(
             Ok(Loaded { plan, warnings: diagnostics.list })
         }
         _ => Err(diagnostics),
+    }
+}
+
+/// Where the secrets stand that are written into a text, whether or not it is a plan that can run; none if it is no
+/// TOML.
+pub(crate) fn hidden(text: &str) -> Vec<Hidden> {
+    let source = Arc::new(SourceText { name: String::new(), text: text.to_owned() });
+    let findings = Findings::new(source.clone());
+    if let Some((span, table)) = parse(text, &findings) {
+        read(&findings, &source, span, &table, &Nothing, &[]);
+    }
+    findings.into_hidden()
+}
+
+/// No outside world.
+struct Nothing;
+
+impl Lookup for Nothing {
+    fn env(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    fn file(&self, _: &str) -> Result<String, String> {
+        Err(String::new())
+    }
+
+    fn command(&self, _: &[String]) -> Result<String, String> {
+        Err(String::new())
     }
 }
 
@@ -114,6 +156,8 @@ fn read(
     lookup: &dyn Lookup,
     overrides: &[(String, String)],
 ) -> Option<SyncPlan> {
+    // Before anything quotes the text.
+    credentials(findings, table);
     let start = span.start;
     let mut root = Section::new(findings, "the plan".to_owned(), start..start, table);
     let plan_item = section(&mut root, "plan", "[plan]");
@@ -127,10 +171,7 @@ fn read(
     let store_item = section(&mut root, "store", "[store]");
     let endpoints_item = section(&mut root, "endpoints", "[endpoints]");
     let tasks_item = section(&mut root, "tasks", "[tasks]");
-    if let Some(item) = root.take_unlisted("schedule") {
-        let instead = "remove it, and start `syncctl run` from cron or a timer for now";
-        not_built(findings, item.key_span.clone(), "[schedule]", 5, instead);
-    }
+    let schedule_item = section(&mut root, "schedule", "[schedule]");
     need_one(
         &mut root,
         endpoints_item.as_ref(),
@@ -143,6 +184,7 @@ fn read(
 
     let declared_vars = vars(findings, vars_item.as_ref(), lookup, overrides);
     let declared_secrets = secrets(secrets_item.as_ref());
+    let schedule = schedule_item.as_ref().and_then(schedule);
     let store = store(store_item.as_ref(), name.as_deref().unwrap_or("plan"));
 
     let endpoint_items = named(endpoints_item.as_ref(), "[endpoints.NAME]");
@@ -179,18 +221,33 @@ fn read(
         task.fingerprint = fingerprint(task, endpoint, &neighbours.tasks);
     }
 
+    let written = findings.written().into_iter().map(|(name, text)| (name, SecretSource::Literal(text)));
+    let secrets: BTreeMap<String, SecretSource> =
+        declared_secrets.sources.into_iter().chain(written).collect();
+    if secrets.len() > MOST_SECRETS {
+        let span = secrets_item.map_or(start..start, |item| item.key_span);
+        let message = format!("more than {MOST_SECRETS} secrets in one plan");
+        let error = findings.error("too-many", span, message).label("secrets, and credentials elsewhere");
+        findings.push(error.help("write several plans"));
+    }
     Some(SyncPlan {
         name: PlanName(name?.into()),
         description,
         source: source.clone(),
         vars: declared_vars.values,
-        secrets: declared_secrets.sources,
+        secrets,
         store,
-        schedule: None,
+        schedule,
         endpoints: endpoints.into_iter().collect::<Option<_>>()?,
         tasks: tasks.into_iter().collect::<Option<_>>()?,
     })
 }
+
+/// Tasks, or endpoints, that a plan may have: each is compared with each other.
+const MOST_NAMED: usize = 2_000;
+
+/// Secrets that a plan may have: each is looked for in whatever a failure shows.
+const MOST_SECRETS: usize = 1_000;
 
 /// A table of the plan's top level, called as its header is written.
 fn section<'a>(root: &mut Section<'a>, key: &'static str, what: &str) -> Option<Item<'a>> {
@@ -200,7 +257,17 @@ fn section<'a>(root: &mut Section<'a>, key: &'static str, what: &str) -> Option<
 }
 
 fn named<'a>(item: Option<&Item<'a>>, example: &str) -> Vec<(&'a str, Item<'a>)> {
-    let entries = item.and_then(|item| item.entries(example)).unwrap_or_default();
+    let mut entries = item.and_then(|item| item.entries(example)).unwrap_or_default();
+    if let Some((_, item)) = entries.get(MOST_NAMED) {
+        let message = format!("more than {MOST_NAMED} tables like {example} in one plan");
+        item.findings.push(
+            item.findings
+                .error("too-many", item.key_span.clone(), message)
+                .label("one too many")
+                .help("repeat a task with `foreach`, or write several plans"),
+        );
+        entries.truncate(MOST_NAMED);
+    }
     for (name, item) in &entries {
         if !is_name(name) {
             item.findings.push(

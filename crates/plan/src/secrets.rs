@@ -8,8 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostics;
 use crate::findings::Findings;
+use crate::held::is_mask;
 use crate::item::Item;
-use crate::load::Lookup;
+use crate::load::{Lookup, why_and_help};
 use crate::vars::check_name;
 
 /// What `[secrets]` declares.
@@ -48,6 +49,9 @@ fn source(item: &Item<'_>) -> Option<SecretSource> {
             return None;
         }
         item.findings.hide(item.span());
+        if refuse_mask(item.findings, item.span(), &item.what, text) {
+            return None;
+        }
         item.findings.push(
             item.findings
                 .error("literal-secret", item.span(), format!("{} is written into the plan", item.what))
@@ -122,6 +126,26 @@ fn source(item: &Item<'_>) -> Option<SecretSource> {
     }
 }
 
+/// Refuses what a server shows in place of a secret: nothing is held that it could stand for. Whether it did.
+pub(crate) fn refuse_mask(findings: &Findings, span: Range<usize>, what: &str, text: &str) -> bool {
+    let masked = is_mask(text);
+    if masked {
+        findings.push(
+            findings
+                .error(
+                    "masked-secret",
+                    span,
+                    format!("{what} is what is shown in a secret's place, not the secret"),
+                )
+                .label("nothing but asterisks")
+                .help(
+                    "write the secret itself, or better where it comes from: { env = \"NAME\" } in [secrets]",
+                ),
+        );
+    }
+    masked
+}
+
 /// Fetches every secret of a plan. Errors point at the plan's line and say what to export.
 ///
 /// # Errors
@@ -147,11 +171,12 @@ fn fetch(name: &str, source: &SecretSource, lookup: &dyn Lookup) -> Result<Strin
     let (value, from) = match source {
         SecretSource::Literal(text) => (text.source.to_string(), "the plan".to_owned()),
         SecretSource::Env(variable) => {
-            let read = lookup.env(variable).map_err(|why| {
+            let read = lookup.env(variable).map_err(|error| {
+                let (why, help) = why_and_help(&error, "let whoever runs the plan allow it");
                 (
                     format!("secret `{name}`: cannot read environment variable `{variable}`: {why}"),
                     "may not be read".to_owned(),
-                    "let whoever runs the server allow it".to_owned(),
+                    help,
                 )
             })?;
             let value = read.ok_or_else(|| {
@@ -165,22 +190,23 @@ fn fetch(name: &str, source: &SecretSource, lookup: &dyn Lookup) -> Result<Strin
         }
         SecretSource::File(path) => {
             let value = lookup.file(path).map_err(|error| {
-                (
-                    format!("secret `{name}`: cannot read `{path}`: {error}"),
-                    "cannot be read".to_owned(),
-                    "create the file, or correct its path".to_owned(),
-                )
+                let (why, help) = why_and_help(&error, "create the file, or correct its path");
+                (format!("secret `{name}`: cannot read `{path}`: {why}"), "cannot be read".to_owned(), help)
             })?;
             (without_line_end(value), format!("file `{path}`"))
         }
         SecretSource::Command(argv) => {
             let program = argv.first().map_or("", String::as_str);
             let value = lookup.command(argv).map_err(|error| {
-                (
-                    format!("secret `{name}`: `{program}` failed: {error}"),
-                    "this command failed".to_owned(),
-                    format!("run it by hand: {}", argv.join(" ")),
-                )
+                let (why, help) = why_and_help(&error, format!("run it by hand: {}", argv.join(" ")));
+                // One that may not be run did not fail.
+                let denied = error.contains('\n');
+                let (verb, label) = if denied {
+                    ("cannot be run", "may not be run")
+                } else {
+                    ("failed", "this command failed")
+                };
+                (format!("secret `{name}`: `{program}` {verb}: {why}"), label.to_owned(), help)
             })?;
             (without_line_end(value), format!("`{program}`"))
         }

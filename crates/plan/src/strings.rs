@@ -17,6 +17,29 @@ pub(crate) fn locate(raw: &str, value: &str, at: Range<usize>) -> Option<Range<u
     Some(start..end.max(start))
 }
 
+/// What a TOML string, with its quotes, means.
+pub(crate) fn value(raw: &str) -> Option<String> {
+    decode(raw).map(|(value, _)| value)
+}
+
+/// Where each byte of what a TOML string means, and its end, stands in the string as it is written.
+pub(crate) fn offsets(raw: &str) -> Option<Vec<usize>> {
+    decode(raw).map(|(_, offsets)| offsets)
+}
+
+/// The words of a text: what stands between its spaces.
+pub(crate) fn words(text: &str) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    let mut at = 0;
+    for part in text.split(char::is_whitespace) {
+        if !part.is_empty() {
+            words.push(at..at + part.len());
+        }
+        at += part.len() + text[at + part.len()..].chars().next().map_or(0, char::len_utf8);
+    }
+    words
+}
+
 /// The value of a TOML string, and for each of its bytes (and its end) the offset in `raw`.
 fn decode(raw: &str) -> Option<(String, Vec<usize>)> {
     let (quotes, literal, multi) = if raw.starts_with("\"\"\"") {

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use crate::diagnostic::Diagnostic;
 use crate::findings::Findings;
 use crate::item::{Item, float};
-use crate::load::Lookup;
+use crate::load::{Lookup, why_and_help};
 use crate::reader::{Section, suggest_or_list};
 
 /// What `[vars]` declares.
@@ -102,13 +102,12 @@ fn value(name: &str, item: &Item<'_>, lookup: &dyn Lookup, set: Option<&str>) ->
     let Some((env_name, env)) = env else { return default };
     let read = match lookup.env(env_name) {
         Ok(read) => read,
-        Err(why) => {
-            env.wrong(
-                "denied-env",
-                format!("cannot read environment variable `{env_name}`: {why}"),
-                "may not be read",
-                "let whoever runs the server allow it, or write the value itself",
-            );
+        // Also if there is a default: which of the two holds must not depend on who runs the plan.
+        Err(error) => {
+            let instead = "write the value into [vars], or let whoever runs the plan allow it";
+            let (why, help) = why_and_help(&error, instead);
+            let message = format!("variable `{name}`: cannot read environment variable `{env_name}`: {why}");
+            env.wrong("denied-env", message, "may not be read", help);
             return None;
         }
     };

@@ -55,17 +55,25 @@ struct Step {
 
 /// The shortest way from a task back to itself. Each circle is found at its first task only.
 fn circle_of(plan: Whole<'_>, first: usize) -> Option<Vec<Step>> {
-    let mut ways: VecDeque<Vec<Step>> = VecDeque::from([Vec::new()]);
-    let mut seen = vec![false; plan.tasks.len()];
-    while let Some(way) = ways.pop_front() {
-        let at = way.last().map_or(first, |step| step.to);
+    // By task: the step that first led to it, and from where.
+    let mut came: Vec<Option<(usize, Step)>> = vec![None; plan.tasks.len()];
+    let mut next = VecDeque::from([first]);
+    while let Some(mut at) = next.pop_front() {
         for step in steps(plan, at).into_iter().filter(|step| step.to >= first) {
-            let further = || way.iter().copied().chain([step]).collect();
             if step.to == first {
-                return Some(further());
+                let mut way = vec![step];
+                while at != first {
+                    let (from, step) = (*came.get(at)?)?;
+                    way.push(step);
+                    at = from;
+                }
+                way.reverse();
+                return Some(way);
             }
-            if !std::mem::replace(seen.get_mut(step.to)?, true) {
-                ways.push_back(further());
+            let way = came.get_mut(step.to)?;
+            if way.is_none() {
+                *way = Some((at, step));
+                next.push_back(step.to);
             }
         }
     }

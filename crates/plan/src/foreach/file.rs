@@ -5,7 +5,7 @@ use entities::Over;
 use serde_json::{Map, Value};
 
 use crate::item::Item;
-use crate::load::Lookup;
+use crate::load::{Lookup, why_and_help};
 use crate::reader::Section;
 
 /// What is wrong with a file: its line (0: none in particular), what, and the way out.
@@ -41,12 +41,9 @@ pub(super) fn rows(mut section: Section<'_>, lookup: &dyn Lookup) -> Option<Over
     let text = match lookup.file(name) {
         Ok(text) => text,
         Err(error) => {
-            item.wrong(
-                "unreadable-file",
-                format!("cannot read `{name}`: {error}"),
-                "cannot be read",
-                "create the file, or correct its path (relative to the plan's directory)",
-            );
+            let instead = "create the file, or correct its path (relative to the plan's directory)";
+            let (why, help) = why_and_help(&error, instead);
+            item.wrong("unreadable-file", format!("cannot read `{name}`: {why}"), "cannot be read", help);
             return None;
         }
     };

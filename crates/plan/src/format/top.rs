@@ -5,6 +5,10 @@ use super::{Key, Level, Names, Section, Shape};
 const ENV_VAR: &str = "[vars]\nsince = { env = \"SYNC_SINCE\", default = \"2024-01-01\" }\n";
 const ENV_SECRET: &str = "[secrets]\ntoken = { env = \"API_TOKEN\" }\n";
 
+const CRON: &str = "The minute, hour, day of the month, month and day of the week of each run, as in a crontab: numbers, `*`, lists \
+     (`0,30`), ranges (`1-5`), steps (`*/15`, `8-18/2`) and names (`jan`, `mon`). Sunday is 0 or 7. Where both the day of the month and the \
+     day of the week are restricted, either will do; a field that begins with `*` does not count as that.";
+
 pub(super) const SECTIONS: &[Section] = &[
     Section {
         doc: "A plan is a TOML file. It names endpoints (where, who you are, how fast at most) and tasks (what to fetch, \
@@ -51,8 +55,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 Shape::Table("schedule"),
                 "When `syncctl serve` runs the plan.",
                 "[schedule]\nevery = \"1h\"\n",
-            )
-            .later(5),
+            ),
         ],
         ..Section::of("root", "The file", 2, Level::Plan)
     },
@@ -152,26 +155,33 @@ pub(super) const SECTIONS: &[Section] = &[
         ..Section::of("store", "`[store]`", 3, Level::Plan)
     },
     Section {
-        doc: "When `syncctl serve` runs the plan.",
+        doc: "When `syncctl serve` starts the plan by itself; `syncctl run` takes no notice of it. A plan never runs twice at \
+              once: what comes due while it runs, is paused or the server is down is made up for once, as soon as it can \
+              be. A run that was interrupted is resumed rather than begun again.",
         keys: &[
-            Key::new("every", Shape::Duration, "The time between two runs.", "[schedule]\nevery = \"1h\"\n")
-                .later(5),
+            Key::new(
+                "every",
+                Shape::Duration,
+                "The time from one start to the next, 10 s to 366 days. The first run is at once.",
+                "[schedule]\nevery = \"1h\"\n",
+            ),
             Key::new(
                 "cron",
-                Shape::Text,
-                "The minutes, hours and days of the runs, as cron writes them.",
+                Shape::Pattern("^\\s*\\S+(\\s+\\S+){4}\\s*$", "five fields of cron"),
+                CRON,
                 "[schedule]\ncron = \"0 6 * * 1-5\"\nzone = \"Asia/Shanghai\"\n",
-            )
-            .later(5),
+            ),
             Key::new(
                 "zone",
                 Shape::Text,
-                "The time zone of `cron`.",
+                "The IANA time zone whose clock `cron` reads. A time that a change of clocks skips runs right behind the \
+                 gap, one that comes twice runs once; a plan that runs in every hour just goes on hour by hour.",
                 "[schedule]\ncron = \"0 6 * * 1-5\"\nzone = \"Asia/Shanghai\"\n",
             )
-            .later(5),
+            .default("UTC"),
         ],
-        later: Some(5),
+        one_of: &[&["every", "cron"]],
+        one_at_most: &[&["every", "zone"]],
         ..Section::of("schedule", "`[schedule]`", 3, Level::Plan)
     },
 ];

@@ -7,6 +7,7 @@ use entities::{ResetDay, Resets};
 
 use crate::item::Item;
 use crate::reader::closest;
+use crate::strings::words;
 use crate::units::{DAY, MONTH, WEEK};
 use crate::zone;
 
@@ -75,7 +76,7 @@ pub(super) fn resets(item: &Item<'_>, window: Option<Duration>) -> Option<Resets
             item.findings
                 .error(
                     "bad-resets",
-                    within(item, text, &words[time_at]),
+                    item.within(text, &words[time_at]),
                     format!("`{word}` is no time of day"),
                 )
                 .label("expected HH:MM")
@@ -106,7 +107,7 @@ pub(super) fn resets(item: &Item<'_>, window: Option<Duration>) -> Option<Resets
             return None;
         }
     };
-    let zone = zone::checked(item, zone_name, within(item, text, zone_at))?;
+    let zone = zone::checked(item, zone_name, item.within(text, zone_at))?;
     let lead = match every {
         ResetDay::Day => String::new(),
         ResetDay::Weekday(day) => {
@@ -131,7 +132,7 @@ fn weekday(item: &Item<'_>, text: &str, at: &Range<usize>, clock: &str, zone: &s
     match short.or_else(|| closest(word, WEEKDAYS.into_iter())) {
         Some(day) => item.findings.push(
             item.findings
-                .error("bad-resets", within(item, text, at), format!("`{word}` is no day of the week"))
+                .error("bad-resets", item.within(text, at), format!("`{word}` is no day of the week"))
                 .label("unknown day")
                 .help(format!("did you mean \"{day} {clock} {zone}\"?")),
         ),
@@ -165,20 +166,4 @@ fn time(word: &str) -> Option<u16> {
         text.parse::<u16>().ok().filter(|number| plain && *number <= most)
     };
     Some(number(hours, 1..3, 23)? * 60 + number(minutes, 2..3, 59)?)
-}
-
-fn words(text: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mut at = 0;
-    for part in text.split(char::is_whitespace) {
-        if !part.is_empty() {
-            words.push(at..at + part.len());
-        }
-        at += part.len() + text[at + part.len()..].chars().next().map_or(0, char::len_utf8);
-    }
-    words
-}
-
-fn within(item: &Item<'_>, text: &str, range: &Range<usize>) -> Range<usize> {
-    item.findings.within(item.findings.place(item.span()), text, Some(range.clone()))
 }

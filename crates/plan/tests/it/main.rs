@@ -1,11 +1,19 @@
 //! Plans as data: wrong ones with their diagnostics, right ones with what they mean, and noise.
 
 mod accepted;
+mod changes;
+mod credentials;
+mod denied;
+mod excesses;
 mod format;
+mod held;
+mod hostile;
 mod invalid;
 mod kinds;
 mod limits;
 mod noise;
+mod private_addresses;
+mod schedule;
 mod secrets;
 mod valid;
 

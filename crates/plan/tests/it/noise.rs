@@ -1,9 +1,10 @@
 //! No text makes the reader panic, and whatever it says has a place within the text.
 
-use plan::{Diagnostics, load};
+use plan::{Diagnostics, changes, excesses, load, private_addresses, shown, with_held_secrets};
 use proptest::prelude::*;
 
 use crate::World;
+use crate::excesses::BOUNDS;
 
 const SEEDS: [&str; 4] = [
     include_str!("../valid/everything.toml"),
@@ -146,14 +147,21 @@ fn built(path: usize, said: &[usize]) -> String {
 
 /// Whether a plan loads; what is said about it has a place, and twice is said the same.
 fn check(text: &str) -> bool {
+    assert_eq!(changes(text, text), Vec::<String>::new(), "{text}");
+    let _ = (changes(SEEDS[0], text), changes(text, SEEDS[0]), with_held_secrets(SEEDS[0], text));
     match load("noise.toml", text, &World, &[]) {
         Ok(loaded) => {
             let again = load("noise.toml", text, &World, &[]).map(|loaded| loaded.plan.tasks);
-            assert_eq!(again.ok(), Some(loaded.plan.tasks), "{text}");
+            assert_eq!(again.ok(), Some(loaded.plan.tasks.clone()), "{text}");
+            assert_eq!(shown(text), loaded.plan.source.text);
+            assert_eq!(with_held_secrets(&shown(text), text).as_deref().ok(), Some(text));
+            let _ = excesses(&loaded.plan, &BOUNDS);
+            let _ = private_addresses(&loaded.plan, &|_, _| false);
             true
         }
         Err(diagnostics) => {
             check_places(text, &diagnostics);
+            let _ = with_held_secrets(&shown(text), text);
             false
         }
     }
@@ -206,6 +214,19 @@ proptest! {
             "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\nlimits = [{}, {{ rate = {}, reserve = {}, resets = {}, scope = {} }}]\n[tasks.t]\nget = \"/x\"\n",
             quoted(&rate), quoted(&rate), quoted(&reserve), quoted(&resets), quoted(&scope),
         ));
+    }
+
+    /// So does what stands in a schedule.
+    #[test]
+    fn any_cron(
+        cron in "([0-9*]{1,2}([,/-][0-9a-z]{1,3}){0,2}[ \\t]{1,2}){4,5}[a-z0-9*]{1,3}|(\\PC|\\s){0,16}",
+        every in "[0-9]{1,12} ?(s|m|h|d|day|months)|\\PC{0,6}",
+        zone in "UTC|Asia/Tokyo|\\PC{0,5}",
+    ) {
+        let quoted = |text: &str| serde_json::Value::from(text.replace('\u{7f}', "")).to_string();
+        let head = "[plan]\nname = \"p\"\n[endpoints.a]\nbase_url = \"https://x.example\"\n[tasks.t]\nget = \"/x\"\n[schedule]\n";
+        check(&format!("{head}cron = {}\nzone = {}\n", quoted(&cron), quoted(&zone)));
+        check(&format!("{head}every = {}\n", quoted(&every)));
     }
 
     #[test]
