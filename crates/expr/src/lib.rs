@@ -2,8 +2,8 @@
 //!
 //! Both are compiled once and evaluated within bounds (fuel, outputs, bytes, time).
 //!
-//! **Invariant**: pure. No clock (`now` is given), no environment, no network, no files but the time
-//! zone database.
+//! **Invariant**: pure. No clock (`now` is given; only a jq program that takes seconds is stopped by the time of
+//! its thread), no environment, no network, no files but the time zone database.
 
 mod error;
 mod scope;

@@ -30,6 +30,8 @@ pub(crate) struct Address {
     pub(crate) shown: String,
     /// It is the practice API inside this process.
     pub(crate) sandbox: bool,
+    /// Where the plan says so.
+    pub(crate) at: Place,
 }
 
 impl Address {
@@ -38,6 +40,10 @@ impl Address {
         if let Some(rest) = text.strip_prefix("sandbox://") {
             let origin = sandbox_origin
                 .ok_or_else(|| wrong("there is no sandbox here: `base_url` cannot be `sandbox://…`", at))?;
+            if leads_out(rest) {
+                return Err(wrong("`base_url` leads out of the practice API that it names", at)
+                    .help("write it as sandbox://NAME?option=value"));
+            }
             let url = sandbox_url(rest, origin);
             let name = rest.split(['?', '/']).next().unwrap_or(rest);
             return Address::of(&url, format!("sandbox://{name}"), true, at);
@@ -64,7 +70,7 @@ impl Address {
         let uri = Uri::try_from(url.as_str())
             .map_err(|error| wrong(format!("`base_url` is not a URL: {error}"), at))?;
         let origin = url[..url::Position::BeforePath].len();
-        Ok(Address { url, uri, base, origin, shown, sandbox })
+        Ok(Address { url, uri, base, origin, shown, sandbox, at })
     }
 
     /// The URI of a text that [`join`](Self::join) began. It holds whatever a template rendered, and
@@ -89,6 +95,10 @@ impl Address {
     /// The URL text of a path below the base, without a query. An absolute URL is taken if it has
     /// the same origin.
     pub(crate) fn join(&self, path: &str, at: Place) -> Result<String, Failure> {
+        if self.sandbox && dot_segments(path) > 0 {
+            let message = "a `.` or `..` in the path leads out of the practice API that `base_url` names";
+            return Err(wrong(message, at).help("name what the path leads to in `base_url`"));
+        }
         let mut text = String::with_capacity(self.base.len() + path.len() + 64);
         if path.starts_with("http://") || path.starts_with("https://") {
             let absolute =
@@ -161,6 +171,14 @@ fn sandbox_url(rest: &str, origin: &str) -> String {
         url.push_str(path);
     }
     url
+}
+
+/// Whether what follows `sandbox://` could name one of its APIs and lead to another, or to the server's own pages:
+/// by parts that a URL parser takes out or reads as slashes.
+fn leads_out(rest: &str) -> bool {
+    rest.starts_with('_')
+        || rest.contains(|c: char| matches!(c, '\\' | '#') || c.is_control())
+        || dot_segments(rest) > 0
 }
 
 /// Same scheme, host and port: the only boundary credentials know.
@@ -321,6 +339,58 @@ mod tests {
             ["", "api.example.com", "ftp://x", "https://u:p@x", "https://x?k=1", "https://", "sandbox://m"]
         {
             assert!(Address::parse(base, None, Place::default()).is_err(), "{base}");
+        }
+    }
+
+    #[test]
+    fn practice_apis_are_those_that_are_named() {
+        let parse = |rest: &str| {
+            Address::parse(&format!("sandbox://{rest}"), Some("http://127.0.0.1:9"), Place::default())
+        };
+        for rest in
+            ["market", "market/v1", "market?records=5&slow=20ms..200ms", "tracker?limit=50/s,600/min", "m.n"]
+        {
+            let address = parse(rest).unwrap();
+            assert_eq!(
+                address.url.path().len() + "http://127.0.0.1:9".len(),
+                address.url.as_str().len(),
+                "{rest}"
+            );
+            assert_eq!(address.url.path().len(), rest.len() + 1, "{rest}: {}", address.url);
+        }
+        for rest in [
+            "market/../hostile",
+            "market/%2e%2E/hostile",
+            "market/.%2e/hostile",
+            "market%2f..%2Fhostile",
+            "market?a=b/../hostile",
+            "market?a=b/./../../_stats",
+            "market?limit=5/..",
+            "market\\..\\_stats",
+            "market/.\t./_stats",
+            "market/.\n./_stats",
+            "market/..#",
+            "../_stats",
+            "./_stats",
+            "_stats",
+            "_reset",
+            "..",
+        ] {
+            let failure = parse(rest).unwrap_err();
+            assert!(failure.message.contains("practice API"), "{rest}: {}", failure.message);
+            assert!(failure.help.is_some(), "{rest}");
+        }
+        let address = parse("market?records=5").unwrap();
+        for (path, stays) in [
+            ("/bars/X.Y", true),
+            ("/...", true),
+            ("/../_stats", false),
+            ("/%2e%2E/_stats", false),
+            ("/x%2F..%2f..%2F_stats", false),
+            ("./bars", false),
+            ("http://127.0.0.1:9/../_stats", false),
+        ] {
+            assert_eq!(address.join(path, Place::default()).is_ok(), stays, "{path}");
         }
     }
 

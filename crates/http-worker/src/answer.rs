@@ -2,6 +2,9 @@
 //!
 //! It is not what came over the wire: redirects are gone, the body is whole and decompressed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use entities::{Moment, Secrets};
 use http::{HeaderMap, Uri};
@@ -22,4 +25,16 @@ pub(crate) struct Answer {
     pub(crate) secrets: Option<Secrets>,
     /// When the answer's head came.
     pub(crate) received: Moment,
+    /// Whether its reader is to go on; none: to the end.
+    pub(crate) leash: Option<Leash>,
+}
+
+/// What is asked before each program that an answer is put through.
+#[derive(Clone)]
+pub(crate) struct Leash(pub(crate) Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for Leash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Leash")
+    }
 }

@@ -3,23 +3,28 @@
 //!
 //! What is counted against the cap is what leaves the last decoder; no more than the cap and one
 //! chunk is ever held. The compressed bytes are counted too, since a stream can go on without end and
-//! yield nothing.
+//! yield nothing. How much all bodies together may hold is [`room`]'s.
+
+pub(crate) mod room;
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, ReadBuf};
 
+use self::room::{Rooms, Share};
 use crate::encoding::{Encodings, UnknownEncoding};
-use crate::patience::{Patience, TimedOut};
+use crate::patience::{Patience, Rest, TimedOut};
 
 /// Not every server tells the truth about the length: more than this is not set aside in advance.
 const SET_ASIDE: u64 = 1024 * 1024;
+/// Bytes that are decoded at a time.
+const STEP: usize = 64 * 1024;
 
 /// Why a body is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -57,18 +62,19 @@ pub(crate) struct Collected {
     pub(crate) error: Option<BodyError>,
 }
 
-/// Reads a body of at most `cap` bytes.
+/// Reads a body of at most `cap` bytes, of which there is place in `rooms`.
 pub(crate) async fn collect(
     body: Incoming,
     headers: &HeaderMap,
     cap: u64,
+    rooms: &Rooms,
     patience: &mut Patience<'_>,
 ) -> Collected {
-    let announced = body
-        .size_hint()
-        .exact()
+    let length = body.size_hint().exact();
+    let announced = length
         .or_else(|| headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()));
-    let mut wire = Wire { body, chunk: Bytes::new(), received: 0, cap, patience };
+    let rest = patience.rest();
+    let mut wire = Wire { body, chunk: Bytes::new(), received: 0, cap, patience, rest: &rest };
     let (bytes, error) = match Encodings::of(headers) {
         Err(unknown) => (Bytes::new(), Some(BodyError::Unknown(unknown))),
         Ok(_) if announced.is_some_and(|length| length > cap) => {
@@ -76,13 +82,19 @@ pub(crate) async fn collect(
             let (bytes, error) = wire.first().await;
             (bytes, Some(error.unwrap_or(BodyError::TooLarge)))
         }
-        Ok(encodings) if encodings.is_plain() => plain(&mut wire, announced).await,
-        Ok(encodings) => decoded(&mut wire, &encodings).await,
+        Ok(encodings) if encodings.is_plain() => {
+            plain(&mut wire, announced, rooms.begin(length, cap, &rest)).await
+        }
+        Ok(encodings) => decoded(&mut wire, &encodings, rooms.begin(None, cap, &rest)).await,
     };
     Collected { bytes, wire: wire.received, announced, error }
 }
 
-async fn plain(wire: &mut Wire<'_, '_>, announced: Option<u64>) -> (Bytes, Option<BodyError>) {
+async fn plain(
+    wire: &mut Wire<'_, '_>,
+    announced: Option<u64>,
+    mut share: Share<'_>,
+) -> (Bytes, Option<BodyError>) {
     let (first, error) = wire.first().await;
     if error.is_some() || wire.body.is_end_stream() {
         // Most answers fit in one read: their bytes are handed on as they lie.
@@ -93,14 +105,24 @@ async fn plain(wire: &mut Wire<'_, '_>, announced: Option<u64>) -> (Bytes, Optio
     whole.extend_from_slice(&first);
     loop {
         match wire.next().await {
-            None => return (whole.freeze(), None),
-            Some(Ok(chunk)) => whole.extend_from_slice(&chunk),
-            Some(Err(error)) => return (whole.freeze(), Some(error)),
+            None => return (share.keep(whole), None),
+            Some(Ok(chunk)) => {
+                let length = (whole.len() + chunk.len()) as u64;
+                if !share.fits(length) {
+                    share.grow(&mut whole, length).await;
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Some(Err(error)) => return (share.keep(whole), Some(error)),
         }
     }
 }
 
-async fn decoded(wire: &mut Wire<'_, '_>, encodings: &Encodings) -> (Bytes, Option<BodyError>) {
+async fn decoded(
+    wire: &mut Wire<'_, '_>,
+    encodings: &Encodings,
+    mut share: Share<'_>,
+) -> (Bytes, Option<BodyError>) {
     let (first, error) = wire.first().await;
     if error.is_some() || first.is_empty() {
         // An empty body is empty, whatever its encoding.
@@ -113,8 +135,12 @@ async fn decoded(wire: &mut Wire<'_, '_>, encodings: &Encodings) -> (Bytes, Opti
         let begins = wire.chunk.clone();
         let mut decoder = encodings.decoder(&mut *wire, &begins);
         loop {
+            let length = whole.len().saturating_add(STEP).min(limit) as u64;
+            if !share.fits(length) {
+                share.grow(&mut whole, length).await;
+            }
             whole.reserve(16 * 1024);
-            match decoder.read_buf(&mut whole).await {
+            match decoder.read_buf(&mut (&mut whole).limit(STEP)).await {
                 Ok(0) => break None,
                 Ok(_) if whole.len() > limit => {
                     whole.truncate(limit);
@@ -126,14 +152,14 @@ async fn decoded(wire: &mut Wire<'_, '_>, encodings: &Encodings) -> (Bytes, Opti
         }
     };
     if outcome.is_some() {
-        return (whole.freeze(), outcome);
+        return (share.keep(whole), outcome);
     }
     // A decoder stops at the end of what it decodes; only the body's own end says that it is whole.
     loop {
         match wire.next().await {
-            None => return (whole.freeze(), None),
+            None => return (share.keep(whole), None),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return (whole.freeze(), Some(error)),
+            Some(Err(error)) => return (share.keep(whole), Some(error)),
         }
     }
 }
@@ -161,6 +187,7 @@ pub(crate) struct Wire<'p, 't> {
     received: u64,
     cap: u64,
     patience: &'p mut Patience<'t>,
+    rest: &'p Rest,
 }
 
 impl Wire<'_, '_> {
@@ -178,6 +205,7 @@ impl Wire<'_, '_> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.patience.leave_out(self.rest);
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),

@@ -5,7 +5,6 @@
 //! closed before the request was handed to it (`retry_canceled_requests`): nothing was on the wire,
 //! so no server can have counted it. A request that was written, be it in part, is never repeated.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
@@ -21,13 +20,17 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as PooledClient;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use tower_service::Service;
 
-use crate::proxy::{Proxies, ProxySettings, Route, Routed};
+use crate::proxy::{Proxies, Route, Routed};
+use crate::reach::{AllowedAddress, Gate, Reach};
+use crate::recent::Recent;
 use crate::tls;
+use crate::worker::HttpConfig;
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -55,10 +58,24 @@ pub enum SetUpError {
 #[derive(Debug)]
 pub(crate) struct Clients {
     proxies: Proxies,
+    gate: Gate,
+    /// Of direct connections: to the practice API, wherever it is.
+    direct_gate: Gate,
     extra_roots: Vec<CertificateDer<'static>>,
     /// A leaf cache, shared by the runs that are compiled at the same time.
-    made: Mutex<HashMap<ClientKey, Client>>,
+    made: Mutex<Made>,
 }
+
+#[derive(Debug)]
+struct Made {
+    clients: Recent<ClientKey, Client>,
+    /// Of the first client that needed it: the platform's roots are large, and slow to load.
+    tls: Option<ClientConfig>,
+}
+
+/// How many clients are kept: each time-out of a plan takes another. One that is forgotten lives on with the
+/// runs that have it, and takes its connections along.
+const CLIENTS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ClientKey {
@@ -68,14 +85,16 @@ struct ClientKey {
 }
 
 impl Clients {
-    pub(crate) fn new(proxies: &ProxySettings, extra_roots: Option<&[u8]>) -> Result<Clients, SetUpError> {
+    pub(crate) fn new(config: &HttpConfig) -> Result<Clients, SetUpError> {
         Ok(Clients {
-            proxies: Proxies::new(proxies)?,
-            extra_roots: match extra_roots {
+            proxies: Proxies::new(&config.proxy)?,
+            gate: Gate::new(config.reach.clone()),
+            direct_gate: Gate::new(direct_reach(config)),
+            extra_roots: match &config.extra_roots {
                 Some(pem) => tls::parse_roots(pem).map_err(SetUpError::Roots)?,
                 None => Vec::new(),
             },
-            made: Mutex::default(),
+            made: Mutex::new(Made { clients: Recent::new(CLIENTS), tls: None }),
         })
     }
 
@@ -83,23 +102,44 @@ impl Clients {
         &self.proxies
     }
 
-    /// The client for URLs like `url`. `direct`: never by proxy.
+    /// The client for URLs like `url`. `direct`: it leads to the practice API; never by proxy.
     pub(crate) fn client(&self, url: &Uri, connect: Duration, direct: bool) -> Result<Client, String> {
         let tls = url.scheme_str() == Some("https") || (!direct && self.proxies.need_tls(url));
         let key = ClientKey { connect, tls, direct };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = made.get(&key) {
-            return Ok(client.clone());
-        }
-        let config = if tls { tls::client_config(&self.extra_roots)? } else { tls::trusting_nobody()? };
-        let proxies = if direct { Proxies::none() } else { self.proxies.clone() };
-        let client = pooled(Connector::new(connect, proxies, config));
-        made.insert(key, client.clone());
-        Ok(client)
+        let Made { clients, tls: config } = &mut *made;
+        clients.get_or_make(
+            key,
+            |_| true,
+            || {
+                let config = match (tls, config) {
+                    (false, _) => tls::trusting_nobody()?,
+                    (true, Some(config)) => config.clone(),
+                    (true, config) => config.insert(tls::client_config(&self.extra_roots)?).clone(),
+                };
+                let (proxies, gate) = match direct {
+                    true => (Proxies::none(), self.direct_gate.clone()),
+                    false => (self.proxies.clone(), self.gate.clone()),
+                };
+                Ok(pooled(Connector::new(connect, proxies, gate, config)))
+            },
+        )
     }
 }
 
-fn pooled(connector: Connector) -> Client {
+/// The practice API is exempt from what plans may reach; nothing else beside it is.
+fn direct_reach(config: &HttpConfig) -> Reach {
+    match &config.reach {
+        Reach::Anywhere => Reach::Anywhere,
+        Reach::Public { .. } => {
+            let origin = config.sandbox_origin.as_deref().and_then(|origin| origin.split_once("://"));
+            let sandbox = origin.and_then(|(_, host)| AllowedAddress::parse(host.trim_end_matches('/')).ok());
+            Reach::Public { allowed: sandbox.into_iter().collect() }
+        }
+    }
+}
+
+pub(crate) fn pooled(connector: Connector) -> Client {
     PooledClient::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(KEEP_ALIVE)
@@ -119,25 +159,30 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(within: Duration, proxies: Proxies, config: ClientConfig) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEP_ALIVE));
-        // Divided among the host's addresses, so that one that swallows packets leaves time for the next.
-        tcp.set_connect_timeout(Some(within));
+    pub(crate) fn new(within: Duration, proxies: Proxies, gate: Gate, config: ClientConfig) -> Self {
         let to_proxy = HttpsConnectorBuilder::new()
             .with_tls_config(config.clone())
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp.clone());
+            .wrap_connector(tcp(GaiResolver::new(), within));
         let inner = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Route::new(proxies, tcp, to_proxy));
+            .wrap_connector(Route::new(proxies, gate, within, to_proxy));
         Connector { within, inner: Arc::new(inner) }
     }
+}
+
+/// Connects to hosts, looking their names up with `resolver`.
+pub(crate) fn tcp<R>(resolver: R, within: Duration) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEP_ALIVE));
+    // Divided among the host's addresses, so that one that swallows packets leaves time for the next.
+    tcp.set_connect_timeout(Some(within));
+    tcp
 }
 
 impl Service<Uri> for Connector {

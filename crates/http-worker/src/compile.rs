@@ -31,11 +31,13 @@ use crate::request::{
     CompiledBody, CompiledRequest, Paging, QueryPart, compile_path, each_text, header_value, insert,
 };
 use crate::template::{Data, Text, secret_texts, wrong};
+use crate::worker::Readers;
 
 /// Everything a worker needs for the tasks of one run.
 pub(crate) struct CompiledRun {
     pub(crate) globals: Globals,
     pub(crate) specs: Vec<CompiledSpec>,
+    pub(crate) readers: Readers,
 }
 
 /// One task spec.
@@ -95,7 +97,7 @@ impl CompiledRun {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(CompiledRun { globals, specs })
+        Ok(CompiledRun { globals, specs, readers: Readers::default() })
     }
 }
 

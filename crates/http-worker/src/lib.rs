@@ -23,12 +23,14 @@ mod template;
 
 mod client;
 mod proxy;
+mod reach;
 mod tls;
 
 mod body;
 mod encoding;
 mod network_error;
 mod patience;
+mod recent;
 mod redaction;
 mod redirect;
 
@@ -38,5 +40,7 @@ mod reading;
 pub use client::SetUpError;
 pub use probe::{Certificate, Probe, probe};
 pub use proxy::ProxySettings;
+pub use reach::{AllowedAddress, Reach, is_public};
+pub use tls::{client_config, trusting_nobody};
 pub use watch::{Seen, Watch};
 pub use worker::{Clock, HttpApiWorker, HttpConfig, HttpWorkers};

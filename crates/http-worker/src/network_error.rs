@@ -13,6 +13,7 @@ use crate::body::{BodyError, Collected};
 use crate::client::ConnectTimedOut;
 use crate::patience::TimedOut;
 use crate::proxy::ProxyFailed;
+use crate::reach::NotPublic;
 
 use FailureClass::{Permanent, Transient};
 
@@ -22,6 +23,9 @@ pub(crate) fn no_answer(error: &legacy::Error, origin: &str, endpoint: &str, tim
     let find = |test: &dyn Fn(&(dyn Error + 'static)) -> bool| causes.iter().any(|cause| test(*cause));
     if find(&|cause| cause.is::<ConnectTimedOut>()) {
         return connect_timed_out(origin, endpoint, timeouts);
+    }
+    if let Some(refused) = causes.iter().find_map(|cause| cause.downcast_ref::<NotPublic>()) {
+        return refused.failure();
     }
     let proxied = find(&|cause| cause.is::<ProxyFailed>());
     let to = if proxied { format!("the proxy to {origin}") } else { origin.to_owned() };

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,6 +37,26 @@ pub(crate) struct Patience<'t> {
     phase: PhaseCell,
 }
 
+/// Time that an exchange spends on waiting for this process itself: it counts for no time-out. Beside [`Patience`],
+/// since that may be lent while somebody rests.
+pub(crate) struct Rest {
+    nanos: AtomicU64,
+    phase: PhaseCell,
+}
+
+impl Rest {
+    /// Waits, and notes for how long.
+    pub(crate) async fn during<F: Future>(&self, future: F) -> F::Output {
+        let (phase, began) = (self.phase.get(), Instant::now());
+        self.phase.set(Phase::Queued);
+        let output = future.await;
+        self.phase.set(phase);
+        let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        output
+    }
+}
+
 impl Timer {
     /// Starts the time-outs of an exchange that begins now.
     pub(crate) fn start(&mut self, timeouts: &TimeOuts, phase: PhaseCell) -> Patience<'_> {
@@ -53,6 +74,20 @@ impl Patience<'_> {
     /// Something came: the idle time begins anew.
     pub(crate) fn moved(&mut self) {
         self.moved = Instant::now();
+    }
+
+    /// A rest for this exchange.
+    pub(crate) fn rest(&self) -> Rest {
+        Rest { nanos: AtomicU64::new(0), phase: self.phase.clone() }
+    }
+
+    /// Leaves out what was spent on resting since the last time.
+    pub(crate) fn leave_out(&mut self, rest: &Rest) {
+        if rest.nanos.load(Ordering::Relaxed) > 0 {
+            let by = Duration::from_nanos(rest.nanos.swap(0, Ordering::Relaxed));
+            self.until = self.until.checked_add(by).unwrap_or(self.until);
+            self.moved = self.moved.checked_add(by).unwrap_or(self.moved);
+        }
     }
 
     /// Waits for `future` as long as patience lasts.

@@ -2,13 +2,19 @@
 //!
 //! Values mean what they mean to curl: `http://`, `https://`, `socks4[a]://` and `socks5[h]://`
 //! proxies, `user:password@`, and a list of hosts, domains and networks that go without.
+//!
+//! The gate stands here: whatever way a connection takes, its host has passed it. The proxy itself has not:
+//! it is the machine owner's, and may be anywhere.
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use http::uri::Scheme;
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
@@ -19,7 +25,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::client::{BoxError, SetUpError};
+use crate::client::{BoxError, SetUpError, tcp};
+use crate::reach::{Gate, port};
 
 /// The proxy variables of the environment, read by whoever owns the environment.
 ///
@@ -100,14 +107,21 @@ fn is_http(proxy: &Intercept) -> bool {
 #[derive(Clone)]
 pub(crate) struct Route {
     proxies: Proxies,
-    tcp: HttpConnector,
+    gate: Gate,
+    /// To connect straight to a host.
+    within: Duration,
     /// TCP, or TLS to a proxy that is reached by `https://`.
     hop: HttpsConnector<HttpConnector>,
 }
 
 impl Route {
-    pub(crate) fn new(proxies: Proxies, tcp: HttpConnector, hop: HttpsConnector<HttpConnector>) -> Self {
-        Route { proxies, tcp, hop }
+    pub(crate) fn new(
+        proxies: Proxies,
+        gate: Gate,
+        within: Duration,
+        hop: HttpsConnector<HttpConnector>,
+    ) -> Self {
+        Route { proxies, gate, within, hop }
     }
 }
 
@@ -122,17 +136,56 @@ impl Service<Uri> for Route {
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let Some(proxy) = self.proxies.0.intercept(&url) else {
-            let connecting = self.tcp.call(url);
+        let Route { proxies, gate, within, hop } = self.clone();
+        let Some(proxy) = proxies.0.intercept(&url) else {
             return Box::pin(async move {
-                Ok(Routed { stream: MaybeHttpsStream::Http(connecting.await?), absolute_form: false })
+                let stream = tcp(gate.resolver(&url)?, within).call(url).await?;
+                Ok(Routed { stream: MaybeHttpsStream::Http(stream), absolute_form: false })
             });
         };
-        let hop = self.hop.clone();
-        Box::pin(
-            async move { through(proxy, hop, url).await.map_err(|why| BoxError::from(ProxyFailed { why })) },
-        )
+        Box::pin(async move {
+            let url = match looks_up(proxy.uri()) {
+                LooksUp::Here { ipv4 } => {
+                    let addresses = gate.addresses(&url).await?;
+                    let fitting = addresses.iter().find(|address| address.is_ipv4() || !ipv4);
+                    at_port(&url, fitting.or(addresses.first()).map(SocketAddr::ip))?
+                }
+                LooksUp::AtProxy => {
+                    gate.judge(&url).await?;
+                    at_port(&url, None)?
+                }
+            };
+            through(proxy, hop, url).await.map_err(|why| BoxError::from(ProxyFailed { why }))
+        })
     }
+}
+
+/// Who looks up the names of hosts behind a proxy.
+enum LooksUp {
+    /// The proxy is told an address; `ipv4`: it takes no other.
+    Here { ipv4: bool },
+    /// The proxy is told the name.
+    AtProxy,
+}
+
+fn looks_up(proxy: &Uri) -> LooksUp {
+    match proxy.scheme_str() {
+        Some("socks5") => LooksUp::Here { ipv4: false },
+        Some("socks4") => LooksUp::Here { ipv4: true },
+        _ => LooksUp::AtProxy,
+    }
+}
+
+/// A URL whose port is written out (the connectors for SOCKS take any other for one of https), at `address`
+/// instead of its host where one is given.
+fn at_port(url: &Uri, address: Option<IpAddr>) -> Result<Uri, BoxError> {
+    let port = port(url);
+    let authority = match address {
+        Some(address) => SocketAddr::new(address, port).to_string(),
+        None => format!("{}:{port}", url.host().unwrap_or_default()),
+    };
+    let scheme = url.scheme_str().unwrap_or("http");
+    Ok(Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build()?)
 }
 
 async fn through(
@@ -144,19 +197,13 @@ async fn through(
     let tls = url.scheme_str() == Some("https");
     let stream = match address.scheme_str() {
         Some("socks5" | "socks5h") => {
-            let mut socks =
-                SocksV5::new(address.clone(), hop).local_dns(address.scheme_str() == Some("socks5"));
+            let mut socks = SocksV5::new(by_tcp(&address)?, hop);
             if let Some((user, password)) = proxy.raw_auth() {
                 socks = socks.with_auth(user.to_owned(), password.to_owned());
             }
             socks.call(url).await?
         }
-        Some("socks4" | "socks4a") => {
-            SocksV4::new(address.clone(), hop)
-                .local_dns(address.scheme_str() == Some("socks4"))
-                .call(url)
-                .await?
-        }
+        Some("socks4" | "socks4a") => SocksV4::new(by_tcp(&address)?, hop).call(url).await?,
         _ if tls => {
             let mut tunnel = Tunnel::new(address, hop);
             if let Some(auth) = proxy.basic_auth() {
@@ -167,6 +214,13 @@ async fn through(
         _ => hop.call(address).await?,
     };
     Ok(Routed { stream, absolute_form: !tls && is_http(&proxy) })
+}
+
+/// The connector below knows no scheme but those of HTTP.
+fn by_tcp(proxy: &Uri) -> Result<Uri, BoxError> {
+    let mut parts = proxy.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// SOCKS proxies listen on 1080, and the connector below knows the ports of http and https only.

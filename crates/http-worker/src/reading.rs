@@ -139,10 +139,20 @@ impl Reader {
         })
     }
 
+    /// Whether programs are run over its answers.
+    pub(crate) fn interprets(&self) -> bool {
+        self.decoder.interprets() || self.costs.interpret()
+    }
+
+    /// Whether an answer has to be unpacked.
+    pub(crate) fn unpacks(&self, body: &[u8]) -> bool {
+        unpack::is_packed(body)
+    }
+
     /// Whether an answer is read so soon that nobody needs to be let past.
     pub(crate) fn is_quick(&self, body: &[u8]) -> bool {
         // A jq program or a tree of elements takes many times as long as a pass over JSON.
-        let slow = self.decoder.interprets() || self.costs.interpret() || body.starts_with(b"<");
+        let slow = self.interprets() || body.starts_with(b"<");
         let most = if slow { MOST_INTERPRETED_HERE } else { MOST_READ_HERE };
         body.len() <= most && !unpack::is_packed(body)
     }
@@ -247,7 +257,7 @@ impl Reader {
             record: None,
             page: Some(i64::from(task.page.number)),
         };
-        self.fields.add(&mut records, &scope)?;
+        self.fields.add(&mut records, &scope, view)?;
         let cursor = match &self.cursor {
             Some(cursor) => cursor.greatest(&records, &scope, job.context.now)?,
             None => None,

@@ -13,7 +13,10 @@ use rustls_platform_verifier::Verifier;
 
 /// The configuration of every TLS connection: the platform's roots (the roots of webpki where the
 /// platform has none) and `extra_roots`, TLS 1.2 and 1.3, no client certificate.
-pub(crate) fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
+///
+/// # Errors
+/// Why it cannot be made, in the words of rustls.
+pub fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
     config_with(verifier(extra_roots)?)
 }
 
@@ -51,7 +54,10 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// A configuration that trusts nobody, for clients that speak plain HTTP only: the platform's roots
 /// take tens of milliseconds to load.
-pub(crate) fn trusting_nobody() -> Result<ClientConfig, String> {
+///
+/// # Errors
+/// Why it cannot be made, in the words of rustls.
+pub fn trusting_nobody() -> Result<ClientConfig, String> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

@@ -1,13 +1,14 @@
 //! The worker and its factory: sends one request, reads its answer, reports.
 
 mod exchange;
+mod readers;
 mod renewal;
 
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use entities::{
     Bindings, Execution, Failure, FailureClass, FailureKind, Hop, Job, LimitNews, Moment, Outcome, Phase,
@@ -16,13 +17,16 @@ use entities::{
 use serde_json::{Map, Value};
 
 use self::exchange::Exchange;
+pub(crate) use self::readers::Readers;
 use self::renewal::{Exchanges, Renewal};
 use crate::auth::Credential;
 use crate::auth::token::Credentials;
+use crate::body::room::Rooms;
 use crate::client::{Clients, SetUpError};
 use crate::compile::{CompiledRun, Surroundings};
 use crate::patience::Timer;
 use crate::proxy::ProxySettings;
+use crate::reach::Reach;
 use crate::redaction::Redactor;
 use crate::watch::Watch;
 
@@ -36,6 +40,8 @@ pub struct HttpConfig {
     pub sandbox_origin: Option<String>,
     /// The proxy variables of the environment.
     pub proxy: ProxySettings,
+    /// Where requests may go.
+    pub reach: Reach,
     /// `User-Agent`, unless a plan sets its own: `syncctl/0.1.0 (+https://…)`.
     pub user_agent: String,
     /// Where all moments of an [`Execution`] come from.
@@ -51,6 +57,7 @@ impl fmt::Debug for HttpConfig {
         f.debug_struct("HttpConfig")
             .field("sandbox_origin", &self.sandbox_origin)
             .field("proxy", &self.proxy)
+            .field("reach", &self.reach)
             .field("user_agent", &self.user_agent)
             .field("state_dir", &self.state_dir)
             .finish_non_exhaustive()
@@ -69,6 +76,8 @@ struct Shared {
     /// Tokens and nonces, which outlive a run.
     credentials: Credentials,
     exchanges: Exchanges,
+    /// Where the bodies of all answers are.
+    rooms: Rooms,
     watch: Option<Watch>,
     /// A leaf cache: written by `prepare` and `forget`, read by a worker when its run changes.
     runs: Mutex<Vec<(Arc<RunContext>, Arc<CompiledRun>)>>,
@@ -92,7 +101,7 @@ impl HttpWorkers {
     }
 
     fn made(config: HttpConfig, watch: Option<Watch>) -> Result<HttpWorkers, SetUpError> {
-        let clients = Clients::new(&config.proxy, config.extra_roots.as_deref())?;
+        let clients = Clients::new(&config)?;
         let credentials = Credentials::default();
         Ok(HttpWorkers {
             shared: Arc::new(Shared {
@@ -100,6 +109,7 @@ impl HttpWorkers {
                 clients,
                 credentials,
                 exchanges: Exchanges::default(),
+                rooms: Rooms::default(),
                 watch,
                 runs: Mutex::default(),
             }),
@@ -109,7 +119,11 @@ impl HttpWorkers {
 
 impl WorkerFactory for HttpWorkers {
     fn worker(&self, _: WorkerId) -> Box<dyn Worker> {
-        Box::new(HttpApiWorker { shared: self.shared.clone(), run: None, timer: Timer::default() })
+        Box::new(HttpApiWorker {
+            shared: self.shared.clone(),
+            run: Default::default(),
+            timer: Timer::default(),
+        })
     }
 
     fn prepare(&self, context: &Arc<RunContext>) -> Result<(), Failure> {
@@ -156,6 +170,8 @@ impl Shared {
         let run = CompiledRun::compile(context, &around)
             .map_err(|failure| Redactor::new(&context.secrets, Vec::new()).failure(failure))?;
         let run = Arc::new(run);
+        // What a job brought here after its run was forgotten.
+        runs.retain(|(held, _)| Arc::strong_count(held) > 1);
         runs.push((context.clone(), run.clone()));
         Ok(run)
     }
@@ -164,8 +180,8 @@ impl Shared {
 /// Executes HTTP requests, one at a time.
 pub struct HttpApiWorker {
     shared: Arc<Shared>,
-    /// The run of the last job, so that the next one of it takes no lock.
-    run: Option<(Arc<RunContext>, Arc<CompiledRun>)>,
+    /// The run of the last job, so that the next one of it takes no lock. An idle worker keeps none alive.
+    run: (Weak<RunContext>, Weak<CompiledRun>),
     timer: Timer,
 }
 
@@ -233,13 +249,13 @@ impl HttpApiWorker {
     }
 
     fn compiled(&mut self, context: &Arc<RunContext>) -> Result<Arc<CompiledRun>, Failure> {
-        if let Some((held, run)) = &self.run
-            && Arc::ptr_eq(held, context)
+        if std::ptr::eq(self.run.0.as_ptr(), Arc::as_ptr(context))
+            && let Some(run) = self.run.1.upgrade()
         {
-            return Ok(run.clone());
+            return Ok(run);
         }
         let run = self.shared.compiled(context)?;
-        self.run = Some((context.clone(), run.clone()));
+        self.run = (Arc::downgrade(context), Arc::downgrade(&run));
         Ok(run)
     }
 }

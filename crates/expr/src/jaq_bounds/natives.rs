@@ -5,10 +5,11 @@
 
 use jaq_core::box_iter::box_once;
 use jaq_core::native::{self, v};
-use jaq_core::{Exn, Native};
+use jaq_core::{Ctx, Exn, Native};
 use jaq_json::{Num, Val};
 
 use super::Bounded;
+use super::meter::extent;
 use crate::jaq_value::MAX_BYTES;
 
 /// Bytes that a text may have for a regular expression, of which each match takes half a kilobyte.
@@ -24,6 +25,14 @@ const MAX_DIGITS: usize = 16_384;
 pub(super) const TICK: &str = "tick!";
 /// Looks at all of the value.
 pub(super) const WEIGH: &str = "weigh!";
+/// Counts the bytes of what passes: before a filter that goes through it whole, and behind what made it.
+pub(super) const READ: &str = "read!";
+/// The same of texts only.
+pub(super) const TEXT: &str = "text!";
+/// Before what is sorted.
+pub(super) const ORDER: &str = "order!";
+/// `+`
+pub(super) const PLUS: &str = "plus!";
 /// `*`
 pub(super) const TIMES: &str = "times!";
 /// `/`
@@ -57,6 +66,24 @@ pub(crate) fn functions() -> impl Iterator<Item = Function> {
         true => f(cv.1),
         false => box_once(Err(Exn::halt(1))),
     });
+    let read = Native::<Bounded>::new(|cv| passed(pay(&cv.0, &cv.1), cv.1))
+        .with_paths(|cv| match pay(&cv.0, &cv.1.0) {
+            true => box_once(Ok(cv.1)),
+            false => box_once(Err(Exn::halt(1))),
+        })
+        .with_update(|cv, f| match pay(&cv.0, &cv.1) {
+            true => f(cv.1),
+            false => box_once(Err(Exn::halt(1))),
+        });
+    let text = Native::<Bounded>::new(|cv| passed(pay_text(&cv.0, &cv.1), cv.1))
+        .with_paths(|cv| match pay_text(&cv.0, &cv.1.0) {
+            true => box_once(Ok(cv.1)),
+            false => box_once(Err(Exn::halt(1))),
+        })
+        .with_update(|cv, f| match pay_text(&cv.0, &cv.1) {
+            true => f(cv.1),
+            false => box_once(Err(Exn::halt(1))),
+        });
     let weigh = Native::<Bounded>::new(|cv| match cv.0.data().weigh(&cv.1) {
         true => box_once(Ok(cv.1)),
         false => box_once(Err(Exn::halt(1))),
@@ -65,14 +92,25 @@ pub(crate) fn functions() -> impl Iterator<Item = Function> {
         let right = cv.0.pop_var();
         let left = cv.0.pop_var();
         let meter = cv.0.data();
-        if !repetition_fits(&left, &right) {
+        let made = repeated(&left, &right);
+        if made > MAX_BYTES {
             meter.refuse("jq: repeating a text grows beyond 64 MiB");
             return box_once(Err(Exn::halt(1)));
         }
-        if !(meter.weigh(&left) && meter.weigh(&right)) {
+        if !(meter.charge_times(made) && meter.weigh(&left) && meter.weigh(&right)) {
             return box_once(Err(Exn::halt(1)));
         }
         native::bome(left * right)
+    });
+    let plus = Native::<Bounded>::new(|mut cv| {
+        let right = cv.0.pop_var();
+        let left = cv.0.pop_var();
+        // Often it is the left side too, which is not copied if it has no other owner.
+        drop(cv.1);
+        match cv.0.data().charge_sum(&left, &right) {
+            true => native::bome(left + right),
+            false => box_once(Err(Exn::halt(1))),
+        }
     });
     let split = Native::<Bounded>::new(|mut cv| {
         let right = cv.0.pop_var();
@@ -90,26 +128,31 @@ pub(crate) fn functions() -> impl Iterator<Item = Function> {
     });
     let pattern = Native::<Bounded>::new(|cv| {
         let why = "jq: a regular expression of more than 1 KiB";
-        passed(cv.0.data().at_most(&cv.1, MAX_PATTERN, why), cv.1)
+        let meter = cv.0.data();
+        passed(meter.at_most(&cv.1, MAX_PATTERN, why) && meter.charge_pattern(&cv.1), cv.1)
     });
     let apart = Native::<Bounded>::new(|cv| passed(cv.0.data().charge(&cv.1, 2), cv.1));
     let escape = Native::<Bounded>::new(|cv| passed(cv.0.data().charge(&cv.1, 16), cv.1));
     let copy = Native::<Bounded>::new(|cv| {
-        let meter = cv.0.data();
         let fits = match &cv.1 {
             Val::Arr(items) if items.len() > MAX_SUM => {
-                meter.refuse("jq: a list grows beyond 4,000,000 elements")
+                cv.0.data().refuse("jq: a list grows beyond 4,000,000 elements")
             }
-            value => meter.charge(value, 1024),
+            value => cv.0.data().shallow(value),
         };
         passed(fits, cv.1)
     });
+    let order = Native::<Bounded>::new(|cv| passed(cv.0.data().charge_order(&cv.1), cv.1));
     let digits = Native::<Bounded>::new(|cv| {
         passed(cv.0.data().at_most(&cv.1, MAX_DIGITS, "jq: a number of more than 16,384 digits"), cv.1)
     });
     let own = [
         (TICK, v(0), tick),
         (WEIGH, v(0), weigh),
+        (READ, v(0), read),
+        (TEXT, v(0), text),
+        (ORDER, v(0), order),
+        (PLUS, v(2), plus),
         (TIMES, v(2), times),
         (SPLIT, v(2), split),
         (REGEX, v(0), regex),
@@ -124,11 +167,22 @@ pub(crate) fn functions() -> impl Iterator<Item = Function> {
         .chain(own)
 }
 
+/// Pays for the bytes of a value.
+fn pay(context: &Ctx<'_, Bounded>, value: &Val) -> bool {
+    context.data().spend(extent(value))
+}
+
+/// Pays for the bytes of a text.
+fn pay_text(context: &Ctx<'_, Bounded>, value: &Val) -> bool {
+    !matches!(value, Val::TStr(_) | Val::BStr(_)) || pay(context, value)
+}
+
 fn passed<'a>(fits: bool, value: Val) -> jaq_core::ValXs<'a, Val> {
     box_once(if fits { Ok(value) } else { Err(Exn::halt(1)) })
 }
 
-fn repetition_fits(left: &Val, right: &Val) -> bool {
+/// The bytes of `left * right`, if it repeats a text.
+fn repeated(left: &Val, right: &Val) -> usize {
     match (left, right) {
         (Val::TStr(text) | Val::BStr(text), Val::Num(number))
         | (Val::Num(number), Val::TStr(text) | Val::BStr(text)) => {
@@ -138,8 +192,8 @@ fn repetition_fits(left: &Val, right: &Val) -> bool {
                 // jaq repeats by integers only.
                 Num::Float(_) | Num::Dec(_) => 0,
             };
-            text.len().saturating_mul(times) <= MAX_BYTES
+            text.len().saturating_mul(times)
         }
-        _ => true,
+        _ => 0,
     }
 }

@@ -9,7 +9,9 @@ use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
 use jaq_core::ops;
 use jaq_core::path::{Part, Path};
 
-use super::natives::{APART, COPY, DIGITS, ESCAPE, PATTERN, REGEX, SPLIT, TICK, TIMES, WEIGH};
+use super::natives::{
+    APART, COPY, DIGITS, ESCAPE, ORDER, PATTERN, PLUS, READ, REGEX, SPLIT, TEXT, TICK, TIMES, WEIGH,
+};
 use super::refused;
 use crate::ExprError;
 use crate::jq::span;
@@ -59,10 +61,17 @@ impl<'s> Rewriter<'s> {
                         other => other,
                     })
                 });
-                Term::Str(format, parts.collect::<Result<_, ExprError>>()?)
+                let parts = parts.collect::<Result<Vec<_>, ExprError>>()?;
+                let is_made = parts.iter().any(|part| matches!(part, StrPart::Term(_)));
+                let text = Term::Str(format, parts);
+                if is_made { ticked(pipe(text, call(READ))) } else { text }
             }
-            Term::Arr(inner) => Term::Arr(self.maybe(inner)?),
-            Term::Obj(entries) => Term::Obj(
+            // What is gathered is held.
+            Term::Arr(inner) => {
+                let inner = self.maybe(inner)?;
+                Term::Arr(inner.map(|inner| Box::new(pipe(*inner, call(READ)))))
+            }
+            Term::Obj(entries) => ticked(Term::Obj(
                 entries
                     .into_iter()
                     .map(|(key, value)| {
@@ -75,7 +84,7 @@ impl<'s> Rewriter<'s> {
                         Ok((key, value.map(|value| self.term(value)).transpose()?))
                     })
                     .collect::<Result<_, ExprError>>()?,
-            ),
+            )),
             Term::Neg(inner) => Term::Neg(self.boxed(*inner)?),
             Term::BinOp(left, op, right) => self.binary(*left, op, *right)?,
             Term::Label(name, inner) => Term::Label(name, self.boxed(*inner)?),
@@ -110,20 +119,28 @@ impl<'s> Rewriter<'s> {
             Term::Var(_) => self.note(term),
             Term::Path(head, Path(parts)) => {
                 let head = self.boxed(*head)?;
-                let mut iterates = false;
+                let (mut iterates, mut cuts) = (false, false);
                 let parts = parts.into_iter().map(|(part, opt)| {
                     let part = match part {
                         Part::Index(index) => Part::Index(self.term(index)?),
                         Part::Range(from, to) => {
-                            iterates |= from.is_none() && to.is_none();
+                            match from.is_none() && to.is_none() {
+                                true => iterates = true,
+                                false => cuts = true,
+                            }
                             let from = from.map(|term| self.term(term)).transpose()?;
                             Part::Range(from, to.map(|term| self.term(term)).transpose()?)
                         }
                     };
                     Ok((part, opt))
                 });
-                let path = Term::Path(head, Path(parts.collect::<Result<_, ExprError>>()?));
-                if iterates { ticked(path) } else { path }
+                let parts = Path(parts.collect::<Result<_, ExprError>>()?);
+                // Characters are counted from a text's beginning.
+                let head = if cuts { Box::new(pipe(*head, call(TEXT))) } else { head };
+                let path = Term::Path(head, parts);
+                // A part of a list is a copy.
+                let path = if cuts { pipe(path, call(READ)) } else { path };
+                if iterates || cuts { ticked(path) } else { path }
             }
             Term::Id | Term::Num(_) | Term::Break(_) => term,
         })
@@ -184,16 +201,18 @@ impl<'s> Rewriter<'s> {
             // A call's first argument varies slowest, as an operator's left side does in jaq.
             BinaryOp::Math(ops::Math::Mul) => Term::Call(TIMES, vec![left, right]),
             BinaryOp::Math(ops::Math::Div) => Term::Call(SPLIT, vec![left, right]),
-            BinaryOp::UpdateMath(math @ (ops::Math::Mul | ops::Math::Div)) => {
-                let name = if matches!(math, ops::Math::Mul) { TIMES } else { SPLIT };
+            BinaryOp::UpdateMath(math @ (ops::Math::Add | ops::Math::Mul | ops::Math::Div)) => {
+                let name = match math {
+                    ops::Math::Add => PLUS,
+                    ops::Math::Mul => TIMES,
+                    _ => SPLIT,
+                };
                 let result = Term::Call(name, vec![Term::Id, Term::Var(FACTOR)]);
                 let update = joined(left, BinaryOp::Update, result);
                 joined(right, BinaryOp::Pipe(Some(Pattern::Var(FACTOR))), update)
             }
             // A text that grows piece by piece is copied each time.
-            BinaryOp::Math(ops::Math::Add) => {
-                pipe(joined(left, BinaryOp::Math(ops::Math::Add), right), call(COPY))
-            }
+            BinaryOp::Math(ops::Math::Add) => pipe(Term::Call(PLUS, vec![left, right]), call(COPY)),
             BinaryOp::Cmp(cmp) => joined(weighed(left), BinaryOp::Cmp(cmp), weighed(right)),
             BinaryOp::Math(ops::Math::Sub) => {
                 joined(weighed(left), BinaryOp::Math(ops::Math::Sub), weighed(right))
@@ -226,11 +245,13 @@ impl<'s> Rewriter<'s> {
                 | "max_by_or_empty"
         );
         let regex = matches!(name, "matches" | "split_" | "split_matches");
+        let format = matches!(name, "strftime" | "strptime");
         let args = args.into_iter().map(|arg| {
             let arg = self.term(arg)?;
             Ok(match () {
                 () if deep => weighed(arg),
                 () if regex => pipe(arg, call(PATTERN)),
+                () if format => pipe(arg, call(APART)),
                 () => arg,
             })
         });
@@ -243,12 +264,40 @@ impl<'s> Rewriter<'s> {
             "escape_html" | "escape_sh" | "encode_uri" | "encode_base64" | "tojson" => {
                 pipe(self::call(ESCAPE), call)
             }
+            "sort" | "sort_by" | "group_by" | "unique_by" => pipe(self::call(ORDER), call),
+            "length" => pipe(self::call(TEXT), call),
+            _ if is_whole(name) => pipe(self::call(READ), call),
             _ => call,
         };
         let call = if deep { pipe(self::call(WEIGH), call) } else { call };
         // In jaq's own definitions a filter behind the call would undo the tail call.
         Ok(ticked_in_user(self.user, call))
     }
+}
+
+/// Native filters that go through the whole of what they get.
+fn is_whole(name: &str) -> bool {
+    matches!(
+        name,
+        "ascii_downcase"
+            | "ascii_upcase"
+            | "decode_base64"
+            | "decode_uri"
+            | "fromdateiso8601"
+            | "implode"
+            | "key_values"
+            | "keys_unsorted"
+            | "ltrim"
+            | "max_by_or_empty"
+            | "min_by_or_empty"
+            | "reverse"
+            | "rtrim"
+            | "rtrimstr"
+            | "strptime"
+            | "tobytes"
+            | "trim"
+            | "unescape_html"
+    )
 }
 
 fn call(name: &str) -> Term<&str> {

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod functions;
+mod hostile;
 mod jq;
 mod properties;
 mod templates;

@@ -361,6 +361,7 @@ mod tests {
                 url: Uri::from_static("https://auth.example/token"),
                 secrets: None,
                 received: Moment(0),
+                leash: None,
             };
             match oauth2.granted(&answer, Moment(0)) {
                 Ok(granted) => {

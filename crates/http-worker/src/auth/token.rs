@@ -3,7 +3,7 @@
 //! A [`TokenCell`] belongs to the process: runs and tasks with the same credential share its token.
 //! A [`TokenSource`] is one run's way to it.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -21,6 +21,7 @@ use super::rotation::Kept;
 use crate::answer::Answer;
 use crate::client::Client;
 use crate::reading::retry_after::retry_after;
+use crate::recent::Recent;
 
 /// One token.
 pub(crate) struct Token {
@@ -282,20 +283,40 @@ impl CredentialId {
 }
 
 /// The credentials that this process has tokens or nonces for.
-#[derive(Default)]
 pub(crate) struct Credentials {
     /// Leaf caches: asked only when a run is compiled.
-    tokens: Mutex<HashMap<CredentialId, Arc<TokenCell>>>,
-    nonces: Mutex<HashMap<CredentialId, Arc<Nonces>>>,
+    tokens: Mutex<Recent<CredentialId, Arc<TokenCell>>>,
+    nonces: Mutex<Recent<CredentialId, Arc<Nonces>>>,
+}
+
+/// How many are remembered that no run has. A credential may be new in every run (a login that sends the time).
+const REMEMBERED: usize = 1024;
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Credentials {
+            tokens: Mutex::new(Recent::new(REMEMBERED)),
+            nonces: Mutex::new(Recent::new(REMEMBERED)),
+        }
+    }
 }
 
 impl Credentials {
     pub(crate) fn cell(&self, id: CredentialId) -> Arc<TokenCell> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone()
+        // A rotated refresh token may be nowhere else.
+        let is_free = |cell: &Arc<TokenCell>| {
+            Arc::strong_count(cell) == 1 && cell.renewing.try_lock().is_ok_and(|last| last.kept.is_none())
+        };
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(cell) = tokens.get_or_make(id, is_free, || Ok::<_, Infallible>(Arc::default()));
+        cell
     }
 
     pub(crate) fn nonces(&self, id: CredentialId) -> Arc<Nonces> {
-        self.nonces.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone()
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_free = |nonces: &Arc<Nonces>| Arc::strong_count(nonces) == 1;
+        let Ok(nonces) = nonces.get_or_make(id, is_free, || Ok::<_, Infallible>(Arc::default()));
+        nonces
     }
 }
 
@@ -327,6 +348,27 @@ mod tests {
         let at = |micros: i64| Moment(micros * 1_000);
         let seen: Vec<i64> = [5, 5, 4, 9, 9].map(|micros| nonces.next(at(micros))).into();
         assert_eq!(seen, [5, 6, 7, 9, 10]);
+    }
+
+    #[test]
+    fn credentials_are_forgotten_unless_they_are_needed() {
+        let credentials = Credentials::default();
+        let id = |name: &str| CredentialId::of([name]);
+        let in_use = credentials.cell(id("in use"));
+        credentials.cell(id("rotated")).renewing.try_lock().unwrap().kept = Some(Kept {
+            refresh: Secret::new("r".to_owned()),
+            access: Secret::new("a".to_owned()),
+            until: None,
+        });
+        let idle = Arc::downgrade(&credentials.cell(id("idle")));
+        let nonces = Arc::downgrade(&credentials.nonces(id("idle")));
+        for number in 0..2 * REMEMBERED {
+            credentials.cell(id(&number.to_string()));
+            credentials.nonces(id(&number.to_string()));
+        }
+        assert!(Arc::ptr_eq(&in_use, &credentials.cell(id("in use"))));
+        assert!(credentials.cell(id("rotated")).renewing.try_lock().unwrap().kept.is_some());
+        assert!(idle.upgrade().is_none() && nonces.upgrade().is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::cells::record_of;
 use super::decode::{Trouble, cell_of};
+use super::view::View;
 use crate::template::first_place;
 
 /// The added columns, compiled.
@@ -37,7 +38,12 @@ impl Fields {
     }
 
     /// Adds them to every record; a column that is there already is overwritten.
-    pub(super) fn add(&self, batch: &mut RecordBatch, scope: &Scope<'_>) -> Result<(), Failure> {
+    pub(super) fn add(
+        &self,
+        batch: &mut RecordBatch,
+        scope: &Scope<'_>,
+        view: &View<'_>,
+    ) -> Result<(), Failure> {
         if self.0.is_empty() || batch.rows == 0 {
             return Ok(());
         }
@@ -51,6 +57,7 @@ impl Fields {
         }
         let Some(read) = read else { return Ok(()) };
         for row in 0..batch.rows {
+            view.wanted()?;
             let record = Value::Object(record_of(&read, row));
             let scope = Scope { record: Some(&record), ..*scope };
             for (field, place) in self.0.iter().zip(&places).filter(|(field, _)| field.of_record) {

@@ -38,11 +38,13 @@ impl Program {
 
     /// All its outputs.
     pub(super) fn run(&self, input: &Value, view: &View<'_>) -> Result<Vec<Value>, Failure> {
+        view.wanted()?;
         self.jq.run(input, &view.scope()).map_err(|e| failure(self.key, &e).at(self.at))
     }
 
     /// Whether it holds.
     pub(super) fn holds(&self, input: &Value, view: &View<'_>) -> Result<bool, Failure> {
+        view.wanted()?;
         self.holds_in(input, &view.scope())
     }
 

@@ -191,6 +191,7 @@ impl Case {
             url: http::Uri::from_static("https://api.example.com/x?page=1"),
             secrets: None,
             received: Moment(0),
+            leash: None,
         };
         reader.read(&job, &globals, &answer)
     }

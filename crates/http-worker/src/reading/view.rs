@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use entities::{Decode, Failure};
+use entities::{Decode, Failure, FailureClass, FailureKind};
 use expr::JqScope;
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -54,6 +54,17 @@ impl<'a> View<'a> {
             documents: OnceCell::new(),
             tree: OnceCell::new(),
             aside: OnceCell::new(),
+        }
+    }
+
+    /// Asked before each program: an error if nobody wants to know any more.
+    pub(super) fn wanted(&self) -> Result<(), Failure> {
+        match &self.answer.leash {
+            Some(leash) if !(leash.0)() => {
+                let message = "nobody waits for this answer any more";
+                Err(Failure::new(FailureClass::Transient, FailureKind::TimedOut, message))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -12,6 +12,7 @@ use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Response, Uri};
 use hyper::body::Incoming;
 
+use super::readers::{Waiting, brief, queued};
 use super::renewal::refusals;
 use super::{Clock, Shared, is_away, never_sent, news};
 use crate::address::{origin, url_of};
@@ -87,6 +88,10 @@ impl Exchange<'_> {
             ),
             Err(timed_out) => network_error::timed_out(timed_out, &self.spec.endpoint),
         };
+        let failure = match failure.kind {
+            FailureKind::NotPublic if !is_away(self.job) => failure.at(self.spec.request.address.at),
+            _ => failure,
+        };
         let outcome = by_class(self.dressed(failure, None, &[]));
         Execution { outcome, sent, answered, finished: answered, status: None, bytes: 0, news: None }
     }
@@ -140,7 +145,7 @@ impl Exchange<'_> {
         let quotas = if is_away(self.job) { Vec::new() } else { quotas(&head.headers, answered) };
         let hop = self.hop(status, &head.headers, &url);
         let cap = if hop.is_some() { self.spec.max_body.min(REDIRECT_BODY) } else { self.spec.max_body };
-        let collected = body::collect(body, &head.headers, cap, patience).await;
+        let collected = body::collect(body, &head.headers, cap, &self.shared.rooms, patience).await;
         let bytes = collected.wire;
         let finished = |outcome, costs, at| Execution {
             outcome,
@@ -171,8 +176,9 @@ impl Exchange<'_> {
             url: base.unwrap_or(url),
             secrets: self.secrets_of_urls(),
             received: answered,
+            leash: None,
         };
-        let ((outcome, costs), answer) = self.read(answer).await;
+        let ((outcome, costs), answer) = self.read(answer, at).await;
         let outcome = self.reauthenticated(outcome);
         if let Some(refusals) = self.refusals() {
             refusals.note(&outcome);
@@ -219,12 +225,33 @@ impl Exchange<'_> {
 
     /// Reads an answer; one that takes long is read on a thread of its own, so that nobody else's
     /// requests, limits or Ctrl-C wait for it.
-    async fn read(&self, answer: Answer) -> ((Outcome, Vec<(usize, u32)>), Answer) {
-        if self.spec.reader.is_quick(&answer.body) {
-            return (self.spec.reader.read(self.job, &self.run.globals, &answer), answer);
+    async fn read(&self, mut answer: Answer, now: Moment) -> ((Outcome, Vec<(usize, u32)>), Answer) {
+        let reader = &self.spec.reader;
+        if reader.is_quick(&answer.body) {
+            if !reader.interprets() {
+                return (reader.read(self.job, &self.run.globals, &answer), answer);
+            }
+            if self.run.readers.trusts() {
+                let slow = Arc::default();
+                answer.leash = Some(brief(self.clock, now, &slow));
+                let read = reader.read(self.job, &self.run.globals, &answer);
+                self.run.readers.took((self.clock)().since(now));
+                if !slow.load(Ordering::Relaxed) {
+                    return (read, answer);
+                }
+            }
         }
+        let unpacking = match reader.unpacks(&answer.body) {
+            true => queued(&self.job.phase, self.shared.rooms.to_unpack(self.spec.max_body)).await,
+            false => None,
+        };
+        let turn = self.run.readers.turn(&self.job.phase).await;
+        let waiting = Waiting::default();
+        answer.leash = Some(waiting.leash());
         let (job, run) = (self.job.clone(), Arc::clone(self.run));
         let reading = tokio::task::spawn_blocking(move || {
+            // Theirs until the reader is done, whoever still waits for it.
+            let _held = (unpacking, turn);
             let spec = &run.specs[job.task.spec.0 as usize];
             (spec.reader.read(&job, &run.globals, &answer), answer)
         });

@@ -238,7 +238,7 @@ impl Renewal {
         let quotas = if at_home { quotas(&head.headers, answered) } else { Vec::new() };
         let cap = self.spec().max_body.min(MAX_BODY);
         let Collected { bytes, wire, announced, error } =
-            body::collect(body, &head.headers, cap, patience).await;
+            body::collect(body, &head.headers, cap, &self.shared.rooms, patience).await;
         let collected = Collected { bytes: Bytes::new(), wire, announced, error };
         let broken = network_error::no_body(&collected, &self.spec().endpoint, cap);
         let asked = match broken {
@@ -260,7 +260,7 @@ impl Renewal {
 
     fn answer(&self, status: u16, headers: HeaderMap, body: Bytes, received: Moment) -> Answer {
         let url = self.spec().request.address.uri.clone();
-        Answer { status, headers, body, url, secrets: None, received }
+        Answer { status, headers, body, url, secrets: None, received, leash: None }
     }
 
     fn spec(&self) -> &CompiledSpec {

@@ -6,8 +6,11 @@ mod server;
 
 mod answers;
 mod formats;
+mod lasting;
 mod limits;
 mod proxies;
+mod reach;
+mod readers;
 mod redirects;
 mod rotation;
 mod secrets;

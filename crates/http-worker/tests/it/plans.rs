@@ -12,7 +12,7 @@ use entities::{
     RunId, SchemaPolicy, Secret, Secrets, SourceText, SpecIndex, StoreTarget, SyncPlan, Task, TaskId,
     TaskSpec, TemplateText, TextPolicy, TimeOuts, ValueTemplate, Worker, WorkerFactory, WorkerId,
 };
-use http_worker::{Clock, HttpConfig, HttpWorkers, ProxySettings};
+use http_worker::{Clock, HttpConfig, HttpWorkers, ProxySettings, Reach};
 use serde_json::{Map, Value};
 
 /// In every plan: `{{ secrets.canary }}`.
@@ -27,6 +27,8 @@ pub(crate) struct Case {
     pub(crate) cursor: Option<Value>,
     pub(crate) hop: Option<Hop>,
     pub(crate) proxy: ProxySettings,
+    pub(crate) reach: Reach,
+    pub(crate) sandbox: Option<String>,
     pub(crate) roots: Option<Vec<u8>>,
     pub(crate) canary: String,
     pub(crate) state_dir: Option<PathBuf>,
@@ -101,6 +103,8 @@ impl Case {
             cursor: None,
             hop: None,
             proxy: ProxySettings::default(),
+            reach: Reach::Anywhere,
+            sandbox: None,
             roots: None,
             canary: CANARY.to_owned(),
             state_dir: None,
@@ -120,8 +124,9 @@ impl Case {
     /// A factory for it.
     pub(crate) fn workers(&self) -> HttpWorkers {
         HttpWorkers::new(HttpConfig {
-            sandbox_origin: None,
+            sandbox_origin: self.sandbox.clone(),
             proxy: self.proxy.clone(),
+            reach: self.reach.clone(),
             user_agent: "syncctl/test".to_owned(),
             clock: self.clock.clone(),
             extra_roots: self.roots.clone(),

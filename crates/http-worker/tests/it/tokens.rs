@@ -372,7 +372,7 @@ async fn a_rule_may_ask_for_a_new_token() {
     assert!(matches!(outcome, Outcome::Landed(_)) && grants == 4, "{outcome:?} {grants}");
 }
 
-fn login(edit: impl FnOnce(&mut Login)) -> Auth {
+pub(crate) fn login(edit: impl FnOnce(&mut Login)) -> Auth {
     let mut login = Login {
         method: Method::Post,
         path: template("/token"),
