@@ -26,6 +26,7 @@ mod files;
 mod glance;
 mod key;
 mod look;
+mod past;
 mod rows;
 mod rule;
 mod tables;
@@ -36,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use entities::{Limit, Moment};
-use rate_limit::{GivenUp, Learned, Pool, returns_at};
+use rate_limit::{GivenUp, Learned, Past, Pool, returns_at};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use error::{broken, failed};
@@ -63,6 +64,17 @@ pub(crate) struct Lease {
     pub(crate) all_lack: bool,
 }
 
+/// A budget that a run begins to draw on.
+#[derive(Debug, Default)]
+pub(crate) struct Joining {
+    pub(crate) budget: String,
+    /// The run's limits in it, by their names.
+    pub(crate) windows: Vec<(String, Limit)>,
+    /// What limits of it remember that are in use in this process, by their names: of tokens that are leased, the
+    /// file does not know when they were used.
+    pub(crate) past: Vec<(String, Past)>,
+}
+
 /// What the file knows of a budget that a run begins to draw on.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -81,8 +93,8 @@ pub(crate) struct BudgetFile {
     secret: [u8; 32],
     /// Our name in the tables, and in the name of our lock file.
     process: String,
-    /// Locked as long as we live.
-    alive: File,
+    /// Locked as long as we live. None: nobody else knows of us.
+    alive: Option<File>,
     /// When we last showed that we live.
     beat: Moment,
     watch: look::Watch,
@@ -113,7 +125,18 @@ impl BudgetFile {
         let alive = private_file(&lock_path).map_err(|error| broken(&lock_path, "open", &error))?;
         alive.try_lock().map_err(|error| broken(&lock_path, "lock", &error))?;
         let (watch, beat) = (look::Watch::default(), Moment(i64::MIN));
-        Ok(BudgetFile { path: path.to_owned(), database, secret, process, alive, beat, watch })
+        let (path, alive) = (path.to_owned(), Some(alive));
+        Ok(BudgetFile { path, database, secret, process, alive, beat, watch })
+    }
+
+    /// Budgets that nobody shares and that end with this process: there is no place for a file.
+    pub(crate) fn in_memory() -> Result<BudgetFile, BudgetError> {
+        let path = PathBuf::from(":memory:");
+        let database = tables::open(&path)?;
+        let secret = database.query_row("SELECT randomblob(32)", [], |row| row.get(0));
+        let secret = secret.map_err(|error| failed(&path, "read", &error))?;
+        let (watch, beat) = (look::Watch::default(), Moment(i64::MIN));
+        Ok(BudgetFile { path, database, secret, process: "us".to_owned(), alive: None, beat, watch })
     }
 
     /// The database.
@@ -121,15 +144,10 @@ impl BudgetFile {
         &self.path
     }
 
-    /// A run begins to draw on a budget. From now on other processes keep its limits as well, which
-    /// `windows` gives by their names.
-    pub(crate) fn join(
-        &mut self,
-        budget: &str,
-        windows: &[(String, Limit)],
-        now: Moment,
-    ) -> Result<Known, BudgetError> {
-        self.doing("write to", |file| file.join_inner(budget, windows, now))
+    /// A run begins to draw on budgets. From now on other processes keep its limits as well. A limit that
+    /// nobody kept until now takes over what went under others of its budget. Gives what is known of each.
+    pub(crate) fn join(&mut self, budgets: &[Joining], now: Moment) -> Result<Vec<Known>, BudgetError> {
+        self.doing("write to", |file| file.join_inner(budgets, now))
     }
 
     /// Leases at most `want` tokens of a limit, durably. Free tokens come first, then held ones,
@@ -155,36 +173,39 @@ impl BudgetFile {
         self.doing("write to", |file| file.change(key, limit, now, |pool, us| pool.give_back(us, given, now)))
     }
 
-    /// Our lease of a limit ends in good order; of its tokens, `held` stay held. Nothing happens
-    /// if we have no lease.
+    /// Our part in limits ends in good order; of the tokens of each, those given with it stay held, if we have a
+    /// lease of it. What nobody needs any more of any limit goes along.
     pub(crate) fn give_back(
         &mut self,
-        key: &str,
-        held: &[(Moment, u32)],
+        all: &[(String, Vec<(Moment, u32)>)],
         now: Moment,
     ) -> Result<(), BudgetError> {
-        let Some(limit) = self.watch.limits.get(key).cloned() else { return Ok(()) };
+        self.doing("write to", |file| file.give_back_inner(all, now))
+    }
+
+    /// What our limit of that name is from now on; none: we have none any more, though we may keep another
+    /// process's.
+    pub(crate) fn restate(&mut self, key: &str, limit: Option<&Limit>) -> Result<(), BudgetError> {
         self.doing("write to", |file| {
-            file.change(key, &limit, now, |pool, us| {
-                if pool.tokens(us) > 0 {
-                    pool.leave(us, held, now);
-                }
-            })
+            file.watch.read_again();
+            let (us, rule) = (&file.process, limit.map(|limit| rule::write(limit).unwrap_or_default()));
+            match rule {
+                Some(rule) => file.database.execute(
+                    "UPDATE users SET rule = ?3 WHERE key = ?1 AND process = ?2",
+                    params![key, us, rule],
+                ),
+                None => file.database.execute("DELETE FROM users WHERE key = ?1 AND process = ?2", [key, us]),
+            }
+            .map(drop)
         })
     }
 
-    /// Nothing is ours any more: our limits are no longer others' business. What nobody needs any more
-    /// of any limit goes along.
+    /// Nothing is ours any more: our limits are no longer others' business.
     pub(crate) fn leave(&mut self, now: Moment) -> Result<(), BudgetError> {
         self.doing("write to", |file| {
             let change = file.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             change.execute("DELETE FROM users WHERE process = ?1", [&file.process])?;
-            change.execute("DELETE FROM held WHERE return_at_ms <= ?1", [now.as_millis()])?;
-            change.execute(
-                "DELETE FROM windows WHERE key NOT IN (SELECT key FROM leases)
-                 AND key NOT IN (SELECT key FROM held) AND key NOT IN (SELECT key FROM learned)",
-                [],
-            )?;
+            rows::forget_what_is_over(&change, now)?;
             change.commit()
         })
     }
@@ -196,8 +217,9 @@ impl BudgetFile {
             return Ok(());
         }
         self.beat = now;
+        let Some(alive) = &self.alive else { return Ok(()) };
         let own = lock_path(&self.path, &self.process);
-        beat(&self.alive, now).map_err(|error| broken(&own, "write to", &error))
+        beat(alive, now).map_err(|error| broken(&own, "write to", &error))
     }
 
     /// A server closed a budget until then: kept durably, and never shortened.
@@ -211,9 +233,10 @@ impl BudgetFile {
         self.doing("write to", |file| file.learn_inner(key, learned, now))
     }
 
-    /// From now on writes wait longer for others' to end: nobody waits for us.
-    pub(crate) fn be_patient(&mut self) -> Result<(), BudgetError> {
-        self.doing("open", |file| file.database.busy_timeout(tables::LONG_PATIENCE))
+    /// Whether writes wait longer for others' to end from now on: nobody waits for us.
+    pub(crate) fn be_patient(&mut self, patient: bool) -> Result<(), BudgetError> {
+        let patience = if patient { tables::LONG_PATIENCE } else { tables::PATIENCE };
+        self.doing("open", |file| file.database.busy_timeout(patience))
     }
 
     /// Names a credential without telling it: HMAC-SHA-256 (RFC 2104) under this installation's
@@ -232,46 +255,65 @@ impl BudgetFile {
         done.map_err(|error| failed(&self.path, doing, &error))
     }
 
-    fn join_inner(
-        &mut self,
-        budget: &str,
-        windows: &[(String, Limit)],
-        now: Moment,
-    ) -> rusqlite::Result<Known> {
+    fn join_inner(&mut self, budgets: &[Joining], now: Moment) -> rusqlite::Result<Vec<Known>> {
         // Whom we have not met yet may be in there.
         self.watch.read_again();
         // A run begins only once, and fails if this does.
         self.database.busy_timeout(tables::LONG_PATIENCE)?;
-        let joined = self.join_now(budget, windows, now);
+        let joined = self.join_now(budgets, now);
         self.database.busy_timeout(tables::PATIENCE)?;
         joined
     }
 
-    fn join_now(
-        &mut self,
-        budget: &str,
-        windows: &[(String, Limit)],
-        now: Moment,
-    ) -> rusqlite::Result<Known> {
+    fn join_now(&mut self, budgets: &[Joining], now: Moment) -> rusqlite::Result<Vec<Known>> {
         // Immediate: a row that is read must not have changed before it is written.
         let change = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut known = Known { closed_until: closed_until(&change, budget, now)?, ..Known::default() };
-        for (key, limit) in windows {
-            // Another plan of this process may leave more of it.
-            let reserve = rows::reserve_of(&change, key, &self.process)?.max(limit.reserve);
-            let rule = rule::write(&Limit { reserve, ..limit.clone() }).unwrap_or_default();
-            change.execute(
-                "INSERT INTO users (budget, key, process, rule) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (key, process) DO UPDATE SET budget = ?1, rule = ?4
-                 WHERE budget <> ?1 OR rule <> ?4",
-                params![budget, key, self.process, rule],
-            )?;
-            if let Some(learned) = rows::learned(&change, key, now)? {
-                known.learned.insert(key.clone(), learned);
+        let mut all = Vec::with_capacity(budgets.len());
+        for joining in budgets {
+            let budget = &joining.budget;
+            let mut known = Known { closed_until: closed_until(&change, budget, now)?, ..Known::default() };
+            for (key, limit) in &joining.windows {
+                if !past::is_kept(&change, &self.path, &self.process, key)? {
+                    past::take_over(&change, &self.path, &self.process, joining, key, limit, now)?;
+                }
             }
+            for (key, limit) in &joining.windows {
+                // Another plan of this process may leave more of it.
+                let reserve = rows::reserve_of(&change, key, &self.process)?.max(limit.reserve);
+                let rule = rule::write(&Limit { reserve, ..limit.clone() }).unwrap_or_default();
+                change.execute(
+                    "INSERT INTO users (budget, key, process, rule) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (key, process) DO UPDATE SET budget = ?1, rule = ?4
+                     WHERE budget <> ?1 OR rule <> ?4",
+                    params![budget, key, self.process, rule],
+                )?;
+                if let Some(learned) = rows::learned(&change, key, now)? {
+                    known.learned.insert(key.clone(), learned);
+                }
+            }
+            all.push(known);
         }
         change.commit()?;
-        Ok(known)
+        Ok(all)
+    }
+
+    fn give_back_inner(&mut self, all: &[(String, Vec<(Moment, u32)>)], now: Moment) -> rusqlite::Result<()> {
+        let BudgetFile { path, database, process, watch, .. } = self;
+        let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (key, held) in all {
+            if let Some(limit) = watch.limits.get(key) {
+                change_in(&change, path, process, key, limit, now, |pool, us| {
+                    if pool.tokens(us) > 0 {
+                        pool.leave(us, held, now);
+                    }
+                })?;
+            }
+            change.execute("DELETE FROM users WHERE key = ?1 AND process = ?2", [key, process])?;
+        }
+        rows::forget_what_is_over(&change, now)?;
+        change.commit()?;
+        all.iter().for_each(|(key, _)| watch.forget(key));
+        Ok(())
     }
 
     fn lease_inner(&mut self, key: &str, limit: &Limit, want: u32, now: Moment) -> rusqlite::Result<Lease> {
@@ -296,26 +338,7 @@ impl BudgetFile {
         let BudgetFile { path, database, process, .. } = self;
         // Immediate: the sums must not change before they are written.
         let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        change.execute(
-            "INSERT INTO windows (key, count, window_ms, said) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (key) DO NOTHING",
-            params![key, limit.count, millis_up(Moment(0) + limit.window), limit.text],
-        )?;
-        let mut before = rows::read(&change, key, limit)?;
-        let mut dead = rows::processes(&change, key)?;
-        dead.retain(|other| other != process && !lives(path, other));
-        for other in &dead {
-            change.execute("DELETE FROM users WHERE process = ?1", [other])?;
-        }
-        // The largest of the living's reserves holds.
-        before.limit.reserve = rows::reserve(&change, key, limit)?;
-        let mut pool = before.clone();
-        for other in &dead {
-            let held = [(returns_at(limit, died(path, other, now)), pool.tokens(other))];
-            pool.leave(other, &held, now);
-        }
-        let done = act(&mut pool, process);
-        rows::write(&change, key, process, &before, &pool)?;
+        let done = change_in(&change, path, process, key, limit, now, act)?;
         change.commit()?;
         Ok(done)
     }
@@ -362,8 +385,42 @@ impl BudgetFile {
 impl Drop for BudgetFile {
     fn drop(&mut self) {
         // Its absence says that we are gone as well as its being unlocked does.
-        let _ = std::fs::remove_file(lock_path(&self.path, &self.process));
+        if self.alive.is_some() {
+            let _ = std::fs::remove_file(lock_path(&self.path, &self.process));
+        }
     }
+}
+
+fn change_in<T>(
+    change: &Transaction<'_>,
+    path: &Path,
+    process: &str,
+    key: &str,
+    limit: &Limit,
+    now: Moment,
+    act: impl FnOnce(&mut Pool, &str) -> T,
+) -> rusqlite::Result<T> {
+    change.execute(
+        "INSERT INTO windows (key, count, window_ms, said) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (key) DO NOTHING",
+        params![key, limit.count, millis_up(Moment(0) + limit.window), limit.text],
+    )?;
+    let mut before = rows::read(change, key, limit)?;
+    let mut dead = rows::processes(change, key)?;
+    dead.retain(|other| other != process && !lives(path, other));
+    for other in &dead {
+        change.execute("DELETE FROM users WHERE process = ?1", [other])?;
+    }
+    // The largest of the living's reserves holds.
+    before.limit.reserve = rows::reserve(change, key, limit)?;
+    let mut pool = before.clone();
+    for other in &dead {
+        let held = [(returns_at(limit, died(path, other, now)), pool.tokens(other))];
+        pool.leave(other, &held, now);
+    }
+    let done = act(&mut pool, process);
+    rows::write(change, key, process, &before, &pool)?;
+    Ok(done)
 }
 
 /// Removes what dead processes left: their lock files, unless they have leases still, and their limits.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use entities::{Committed, Entry, Moment, SpecIndex, Task, TaskId};
 use task_queue::{LaneId, Roots, TaskManager};
 
-pub(crate) use budgets::{BudgetKey, Budgets, GiveBack, Watched, WatchedWindow};
+pub(crate) use budgets::{BudgetKey, Budgets, Dues, GiveBack, Watched, WatchedWindow};
 pub(crate) use event::{
     Action, BudgetNews, DrivenRows, Event, LeaseGranted, PlanSlot, StoreSlot, WindowNews,
 };
@@ -54,8 +54,15 @@ pub(crate) struct Core {
     contexts: BTreeMap<usize, PlanSlot>,
     manager: TaskManager,
     budgets: Budgets,
+    /// Of specs whose runs have ended.
+    dues: Vec<Dues>,
     stores: BTreeMap<StoreSlot, Uncommitted>,
     actions: Vec<Action>,
+    /// Requests that a run may have in flight.
+    most_per_run: usize,
+    /// The round of assignments, from 1, and in which of them each lane was last found closed.
+    round: u64,
+    closed: Vec<u64>,
     /// When the next thing may happen by itself.
     wake: Option<Moment>,
 }
@@ -89,16 +96,20 @@ enum Pending {
 }
 
 impl Core {
-    /// An engine without plans.
-    pub(crate) fn new() -> Self {
+    /// An engine without plans; each run may have `most_per_run` requests in flight.
+    pub(crate) fn new(most_per_run: usize) -> Self {
         Core {
             runs: BTreeMap::new(),
             lanes: BTreeMap::new(),
             contexts: BTreeMap::new(),
             manager: TaskManager::new(TaskId(1)),
             budgets: Budgets::default(),
+            dues: Vec::new(),
             stores: BTreeMap::new(),
             actions: Vec::new(),
+            most_per_run,
+            round: 0,
+            closed: Vec::new(),
             wake: None,
         }
     }
@@ -108,9 +119,16 @@ impl Core {
         match event {
             Event::Begun { slot, run } => self.begun(slot, *run, now),
             Event::Finished(done) => self.finished(done, now),
-            Event::Aborted { slot, jobs } => {
-                for job in jobs {
-                    self.land_flight(slot, job.task.id, Answer { sent: None, at: now, costs: &[] });
+            Event::Aborted { slot } => {
+                let lost = Answer { sent: None, at: now, costs: &[] };
+                // What came back when it had broken landed nowhere; now nothing of it is under way any more.
+                let Some(run) = self.runs.get(&slot) else { return };
+                let over = run.over && !run.flights.is_empty();
+                for task in run.flights.keys().copied().collect::<Vec<_>>() {
+                    self.land_flight(slot, task, lost);
+                }
+                if over && let Some(run) = self.runs.get(&slot) {
+                    self.dues.extend(run.specs.iter().map(|state| state.gate.dues()));
                 }
                 self.cancelled(slot, now);
             }
@@ -118,6 +136,7 @@ impl Core {
             Event::Loaded { slot, spec, tasks, chains } => self.loaded(slot, spec, tasks, chains, now),
             Event::Rows { slot, child, foreach, rows } => self.rows(slot, child, foreach, rows, now),
             Event::Broken { store, why } => self.broken(store, &why, now),
+            Event::Closed { store } => drop(self.stores.remove(&store)),
             Event::Leased { budget, window, granted } => self.budgets.leased(budget, window, granted),
             Event::Shared { budget, news } => self.budgets.shared(budget, news, &mut self.actions, now),
             Event::Pause { slot } => self.pause(slot),
@@ -130,6 +149,10 @@ impl Core {
 
     /// Decides what to do now, given how many workers are idle.
     pub(crate) fn decide(&mut self, idle: usize, now: Moment) -> Vec<Action> {
+        // Before tokens are asked for: those that are asked for come before this is here again.
+        for dues in std::mem::take(&mut self.dues) {
+            self.budgets.leave(dues, &mut self.actions, now);
+        }
         let more = self.fill(now);
         self.land_unsent(now);
         self.assign(idle, now);
@@ -155,6 +178,16 @@ impl Core {
     /// The budgets, for the driver's account with the budgets' file.
     pub(crate) fn budgets(&mut self) -> &mut Budgets {
         &mut self.budgets
+    }
+
+    /// What to look for in the budgets' file.
+    pub(crate) fn watched(&mut self, now: Moment) -> Vec<Watched> {
+        let mut drawn_on = HashSet::new();
+        for run in self.runs.values().filter(|run| run.takes_work() || !run.flights.is_empty()) {
+            let tolls = run.specs.iter().flat_map(|state| state.gate.tolls().iter());
+            drawn_on.extend(tolls.map(|toll| toll.budget));
+        }
+        self.budgets.watched(|budget| !drawn_on.contains(&budget), now)
     }
 
     /// A run begins: opens its lanes.

@@ -4,29 +4,34 @@
 
 mod budgets;
 mod plans;
+mod stores;
 mod wall_clock;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{
     EngineEvent, Execution, Failure, FailureClass, FailureKind, Moment, Outcome, PlanName, PlanState,
-    RunContext, RunReport, Secrets, StoreTarget, SyncPlan, WorkerId,
+    RunContext, RunReport, Secrets, SyncPlan, WorkerId,
 };
 use supervisor::{Done, Supervisor};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::budget_file::BudgetFile;
 use crate::core::{Action, Core, Event, PlanSlot, StoreSlot};
-use crate::writer::{FromStore, StoreThread, ToStore};
+use crate::writer::{FromStore, ToStore};
 use crate::{EngineConfig, EngineError, EngineStatus, RunOptions};
 
 use budgets::Keeper;
+use stores::OpenStore;
 use wall_clock::WallClock;
 
 /// How often workers are looked at for signs of life.
 const LIVENESS: Duration = Duration::from_secs(1);
+/// Nobody looks at workers so late who is only busy.
+const ASLEEP: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for what is in flight before it is aborted.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -79,8 +84,10 @@ struct AddedPlan {
     options: RunOptions,
     /// The store its last run used.
     store: Option<StoreSlot>,
-    /// Waits for the store to open or the run to begin.
+    /// Waits for the store to be free, to open, or for the run to begin.
     starting: Option<Reply>,
+    /// What was asked while it was starting.
+    early: Vec<(Verb, Reply)>,
     context: Option<Arc<RunContext>>,
     /// The report of its last run.
     report: Option<RunReport>,
@@ -89,20 +96,12 @@ struct AddedPlan {
     removing: Vec<Reply>,
 }
 
-struct OpenStore {
-    thread: StoreThread,
-    target: StoreTarget,
-    opened: bool,
-    /// Entries decided in this round, sent in one message.
-    outbox: Vec<entities::Entry>,
-}
-
 /// The driver's state.
 pub(crate) struct Driver {
     config: EngineConfig,
     core: Core,
     supervisor: Supervisor,
-    budgets: Option<Keeper>,
+    budgets: Keeper,
     plans: BTreeMap<PlanSlot, AddedPlan>,
     stores: HashMap<StoreSlot, OpenStore>,
     next_slot: u32,
@@ -112,6 +111,7 @@ pub(crate) struct Driver {
     events: broadcast::Sender<EngineEvent>,
     shutting_down: Option<oneshot::Sender<()>>,
     drain_until: Option<Moment>,
+    last_tick: Option<Moment>,
 }
 
 impl Driver {
@@ -121,22 +121,19 @@ impl Driver {
         events: broadcast::Sender<EngineEvent>,
     ) -> Result<Driver, EngineError> {
         let budgets = match &config.state_dir {
-            Some(directory) => {
-                let path = directory.join("budgets.db");
-                let file = BudgetFile::open(&path).map_err(|error| EngineError::Budgets {
-                    path: path.display().to_string(),
-                    why: error.to_string(),
-                })?;
-                Some(Keeper::new(file, WallClock::beside(Arc::clone(&config.clock))))
-            }
-            None => None,
+            Some(directory) => open_budgets(directory)?,
+            None => BudgetFile::in_memory().map_err(|error| EngineError::Budgets {
+                path: "memory".to_owned(),
+                why: error.to_string(),
+            })?,
         };
+        let budgets = Keeper::new(budgets, WallClock::beside(Arc::clone(&config.clock)));
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let supervisor =
             Supervisor::new(Arc::clone(&config.factory), config.workers, Arc::clone(&config.clock));
         Ok(Driver {
+            core: Core::new(config.workers_per_run as usize),
             config,
-            core: Core::new(),
             supervisor,
             budgets,
             plans: BTreeMap::new(),
@@ -148,6 +145,7 @@ impl Driver {
             events,
             shutting_down: None,
             drain_until: None,
+            last_tick: None,
         })
     }
 
@@ -185,6 +183,7 @@ impl Driver {
                 () = tokio::time::sleep(sleep), if wake.is_some() => {}
                 _ = liveness.tick() => {
                     let now = self.now();
+                    self.looked_at(now);
                     self.supervisor.check_liveness(now);
                 }
             }
@@ -194,6 +193,15 @@ impl Driver {
 
     fn now(&self) -> Moment {
         (self.config.clock)()
+    }
+
+    /// Workers are looked at every second; if much more has passed, the machine slept or this process was stopped.
+    /// Their own time-outs did not run then, so nothing of them is overdue.
+    fn looked_at(&mut self, now: Moment) {
+        let passed = now.since(self.last_tick.replace(now).unwrap_or(now));
+        if passed > ASLEEP {
+            self.supervisor.postpone(passed);
+        }
     }
 
     /// Carries out what the core decides, until it decides nothing more.
@@ -262,15 +270,17 @@ impl Driver {
                 let granted = self.lease(&key, &limit, want, now);
                 self.core.on_event(Event::Leased { budget, window, granted }, now);
             }
-            action @ (Action::GiveUp { .. } | Action::Learn { .. } | Action::Close { .. }) => {
-                self.write_down(action, now);
-            }
+            action @ (Action::GiveUp { .. }
+            | Action::GiveBack { .. }
+            | Action::Restate { .. }
+            | Action::Learn { .. }
+            | Action::Close { .. }) => self.write_down(action, now),
             Action::Abort { slot } => {
                 let context = self.plans.get(&slot).and_then(|plan| plan.context.clone());
-                let jobs = context.map_or_else(Vec::new, |context| {
-                    self.supervisor.abort(|job| Arc::ptr_eq(&job.context, &context))
-                });
-                self.core.on_event(Event::Aborted { slot, jobs }, now);
+                if let Some(context) = context {
+                    self.supervisor.abort(|job| Arc::ptr_eq(&job.context, &context));
+                }
+                self.core.on_event(Event::Aborted { slot }, now);
             }
             // No subscriber is no error.
             Action::Emit(event) => drop(self.events.send(event)),
@@ -312,10 +322,7 @@ impl Driver {
 
     async fn stop(mut self) {
         self.supervisor.shutdown().await;
-        // Whatever was handed over still commits: the threads end when their queues are empty.
-        for (_, open) in self.stores.drain() {
-            open.thread.close();
-        }
+        self.close_all().await;
         let now = self.now();
         self.give_back(now);
         if let Some(reply) = self.shutting_down.take() {
@@ -323,4 +330,11 @@ impl Driver {
             let _ = reply.send(());
         }
     }
+}
+
+/// Opens the file of budgets in a directory, and makes it.
+pub(crate) fn open_budgets(directory: &Path) -> Result<BudgetFile, EngineError> {
+    let path = directory.join("budgets.db");
+    BudgetFile::open(&path)
+        .map_err(|error| EngineError::Budgets { path: path.display().to_string(), why: error.to_string() })
 }

@@ -12,20 +12,23 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::EngineError;
-use crate::budget_file::BudgetFile;
-use crate::driver::{Command, Driver, NewPlan, Verb};
+use crate::driver::{Command, Driver, NewPlan, Verb, open_budgets};
 
 /// What an engine is made of.
 pub struct EngineConfig {
     /// Workers in the pool.
     pub workers: u32,
+    /// Of them a run has at most so many, whatever its plan says: where plans come and go, answers that
+    /// never come must not leave the others without workers.
+    pub workers_per_run: u32,
     /// Makes workers.
     pub factory: Arc<dyn WorkerFactory>,
     /// Opens stores.
     pub stores: Arc<dyn StoreOpener>,
     /// The directory budgets are kept in (`$XDG_STATE_HOME/syncctl`); none keeps them in memory only.
     pub state_dir: Option<PathBuf>,
-    /// The clock: the wall clock at start plus the monotonic time since.
+    /// The clock: the wall clock at start plus the time since, sleep included where the system tells it; it never
+    /// goes back.
     pub clock: Arc<dyn Fn() -> entities::Moment + Send + Sync>,
 }
 
@@ -178,11 +181,7 @@ impl SyncEngine {
 
 /// Opens the file of budgets in `directory` (and makes it), to see whether an engine could.
 pub fn check_budgets(directory: &Path) -> Result<(), EngineError> {
-    let path = directory.join("budgets.db");
-    let opened = BudgetFile::open(&path);
-    opened
-        .map(drop)
-        .map_err(|error| EngineError::Budgets { path: path.display().to_string(), why: error.to_string() })
+    open_budgets(directory).map(drop)
 }
 
 fn is_live(state: PlanState) -> bool {

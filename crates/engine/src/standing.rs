@@ -174,7 +174,7 @@ get = "/c"
         let open = BudgetKey("http://h anonymous".to_owned());
         let key = account.window(&limits[0]);
         file.lease(&key, &limits[0], 20, NOW).unwrap();
-        file.give_back(&key, &[(NOW + Duration::from_secs(9), 7)], NOW).unwrap();
+        file.give_back(&[(key.clone(), vec![(NOW + Duration::from_secs(9), 7)])], NOW).unwrap();
         file.lease(&key, &limits[0], 3, NOW).unwrap();
         let gap = Duration::from_millis(500);
         file.learn(&key, Learned { gap, refusals: 1, at: NOW }, NOW).unwrap();

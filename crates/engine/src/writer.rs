@@ -70,9 +70,11 @@ pub(crate) enum FromStore {
     Rows { slot: PlanSlot, child: SpecIndex, foreach: usize, rows: Vec<(u64, Map<String, Value>)> },
     /// It cannot go on; nothing more will commit.
     Broken(StoreError),
+    /// It is closed, and free for others: its last word.
+    Closed,
 }
 
-/// The other end of a store's thread. Dropping it lets the thread finish what it was asked.
+/// The other end of a store's thread. Dropping it lets the thread finish what it was asked, and close the store.
 pub(crate) struct StoreThread {
     requests: Option<Sender<ToStore>>,
     thread: Option<JoinHandle<()>>,
@@ -105,6 +107,7 @@ impl StoreThread {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
                 answer(FromStore::Broken(panicked(&target, &*panic)));
             }
+            answer(FromStore::Closed);
         })?;
         Ok(StoreThread { requests: Some(requests), thread: Some(thread) })
     }
@@ -116,8 +119,13 @@ impl StoreThread {
         }
     }
 
-    /// Lets the store finish what it was asked, and closes it.
-    pub(crate) fn close(mut self) {
+    /// Asks nothing more: the store finishes what it was asked, is closed, and says so.
+    pub(crate) fn close(&mut self) {
+        self.requests = None;
+    }
+
+    /// Waits for the thread's end: at once, when it has said that it is closed.
+    pub(crate) fn join(mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -102,14 +102,27 @@ impl Budget {
     /// larger reserve. Gives its index. Where plans disagree, all hold, and so the tightest. Requests
     /// in flight count against it, at a cost of 1.
     pub fn add(&mut self, limit: Limit) -> usize {
-        if let Some(index) = self.windows.iter().position(|window| window.is_same(&limit)) {
+        let same = |window: &TokenWindow| !window.is_retired() && window.is_same(&limit);
+        if let Some(index) = self.windows.iter().position(same) {
             self.windows[index].reserve(limit.reserve);
             return index;
         }
         let mut window = TokenWindow::new(limit);
         window.count_in_flight(self.in_flight);
+        // The place of one that is gone: what is in flight took one token there as well.
+        if let Some(index) = self.windows.iter().position(TokenWindow::is_retired) {
+            self.quotas.forget_window(index);
+            self.windows[index] = window;
+            return index;
+        }
         self.windows.push(window);
         self.windows.len() - 1
+    }
+
+    /// Nothing of it is worth remembering, but for its windows: nothing is in flight, nothing that a server
+    /// said holds any more.
+    pub fn is_quiet(&self, now: Moment) -> bool {
+        self.in_flight == 0 && self.closed_until.is_none_or(|until| until <= now) && self.quotas.are_over(now)
     }
 
     /// The limits, by index.
@@ -229,7 +242,8 @@ impl Budget {
         }
         self.episode = now;
         let answers = std::mem::take(&mut self.answers);
-        let mut by_window: Vec<usize> = (0..self.windows.len()).collect();
+        let mut by_window: Vec<usize> =
+            (0..self.windows.len()).filter(|&index| !self.windows[index].is_retired()).collect();
         by_window.sort_by_key(|&index| self.windows[index].limit().window);
         let unspaced = by_window.iter().copied().find(|&index| self.windows[index].learned().is_none());
         let widest = by_window.iter().copied().max_by_key(|&index| self.windows[index].spacing().gap());

@@ -18,6 +18,7 @@
 
 mod budget;
 mod calendar;
+mod carry;
 mod held;
 mod learning;
 mod pool;
@@ -27,6 +28,7 @@ mod window;
 
 pub use budget::{Budget, Why};
 pub use calendar::returns_at;
+pub use carry::{Past, carried};
 pub use learning::Learned;
 pub use pool::{Leased, Pool, PoolLease};
 pub use window::{GivenUp, TokenWindow, Verdict};

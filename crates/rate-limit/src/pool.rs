@@ -112,6 +112,11 @@ impl Pool {
         (keep < ours.tokens).then_some(keep)
     }
 
+    /// The same for one that sends nothing just now: no more than what it uses.
+    pub fn keep_at_rest(&self, process: &str, in_use: u32) -> Option<u32> {
+        (self.others_want(process) && in_use < self.tokens(process)).then_some(in_use)
+    }
+
     /// How many of `want` more tokens a process could lease, free or held: no more than its fair share
     /// while others want some too.
     pub fn room(&self, process: &str, want: u32, now: Moment) -> u32 {

@@ -109,6 +109,17 @@ impl Quotas {
         }
     }
 
+    /// The window at that place is another one from now on.
+    pub(crate) fn forget_window(&mut self, index: usize) {
+        for heard in self.heard.iter_mut().filter(|heard| heard.window == Some(index)) {
+            heard.window = None;
+        }
+    }
+
+    pub(crate) fn are_over(&self, now: Moment) -> bool {
+        self.heard.iter().all(|heard| heard.until <= now)
+    }
+
     /// Until when one has run out, whatever answers that are under way may tell.
     pub(crate) fn exhausted_until(&self, in_flight: u32, now: Moment) -> Option<Moment> {
         let left = |left: Left| if in_flight > 0 { left.most } else { left.least };
@@ -144,8 +155,9 @@ impl Heard {
 
 /// Both if possible, then the count, then the length.
 fn matching(quota: &ServerQuota, windows: &[TokenWindow]) -> Option<usize> {
-    let count = |window: &TokenWindow| quota.limit == Some(u64::from(window.limit().count));
-    let length = |window: &TokenWindow| quota.window == Some(window.limit().window);
+    let lives = |window: &TokenWindow| !window.is_retired();
+    let count = |window: &TokenWindow| lives(window) && quota.limit == Some(u64::from(window.limit().count));
+    let length = |window: &TokenWindow| lives(window) && quota.window == Some(window.limit().window);
     windows
         .iter()
         .position(|window| count(window) && length(window))

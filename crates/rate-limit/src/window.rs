@@ -5,9 +5,9 @@
 
 use entities::{Limit, Moment};
 
-use crate::Learned;
 use crate::held::Held;
 use crate::spacing::Spacing;
+use crate::{Learned, Past};
 
 /// Whether a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct TokenWindow {
     peak: u32,
     /// Whom it belonged to has gone: it counts on, and holds nobody up.
     suspended: bool,
+    /// Nobody wants it any more: it does not even count.
+    retired: bool,
 }
 
 impl TokenWindow {
@@ -72,6 +74,7 @@ impl TokenWindow {
             spacing: Spacing::new(&limit),
             peak: 0,
             suspended: false,
+            retired: false,
             limit,
         }
     }
@@ -144,6 +147,27 @@ impl TokenWindow {
         GivenUp { tokens, held }
     }
 
+    /// Nobody draws on it any more: it holds nobody up and counts nothing. What it leaves behind is all its
+    /// tokens; those in flight count as answered now.
+    pub fn retire(&mut self, now: Moment) -> GivenUp {
+        let given = GivenUp { tokens: self.capacity, held: self.held(now) };
+        *self = TokenWindow::new(self.limit.clone());
+        (self.suspended, self.retired) = (true, true);
+        given
+    }
+
+    /// Whether it [was retired](Self::retire).
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// When the requests that it still remembers were answered, as far as it knows.
+    pub fn remember(&self, past: &mut Past, now: Moment) {
+        let window = self.limit.resets.is_none().then_some(self.limit.window);
+        let held: Vec<_> = self.held.iter().filter(|&(until, _)| until > now).collect();
+        past.add_held(window, &held, now);
+    }
+
     /// Whether a request of this cost may go now. Charges nothing. One that costs more than is
     /// usable goes when all of that is free.
     pub fn check(&mut self, cost: u32, now: Moment) -> Verdict {
@@ -177,7 +201,7 @@ impl TokenWindow {
 
     /// A request goes. Call it after [`Verdict::Now`] of the same moment and cost.
     pub fn take(&mut self, cost: u32, now: Moment) {
-        if cost == 0 {
+        if cost == 0 || self.retired {
             return;
         }
         self.spacing.sent(cost, self.used(), now);
@@ -191,7 +215,7 @@ impl TokenWindow {
     /// nothing goes before that is back as well.
     pub fn answered(&mut self, taken: u32, actual: u32, sent: Moment, at: Moment) {
         let known = taken.min(self.in_flight);
-        if known == 0 && taken > 0 {
+        if self.retired || (known == 0 && taken > 0) {
             return;
         }
         self.in_flight -= known;
@@ -260,6 +284,14 @@ impl TokenWindow {
         self.suspended = !in_force;
     }
 
+    /// So many tokens are left for others from now on.
+    pub fn set_reserve(&mut self, tokens: u32) {
+        if tokens != self.limit.reserve {
+            self.limit.reserve = tokens;
+            self.spacing.limited(&self.limit, self.capacity);
+        }
+    }
+
     /// What refusals have taught, if they have.
     pub fn learned(&self) -> Option<Learned> {
         self.spacing.lessons().learned()
@@ -292,8 +324,7 @@ impl TokenWindow {
     /// The larger reserve holds.
     pub(crate) fn reserve(&mut self, tokens: u32) {
         if tokens > self.limit.reserve {
-            self.limit.reserve = tokens;
-            self.spacing.limited(&self.limit, self.capacity);
+            self.set_reserve(tokens);
         }
     }
 

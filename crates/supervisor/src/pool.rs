@@ -47,6 +47,8 @@ pub struct Supervisor {
     /// Slots with an idle worker; the last used is used first, for its warm caches.
     idle: Vec<u32>,
     busy: usize,
+    /// When the hard limits were last looked at.
+    checked: Option<Moment>,
     running: JoinSet<Returned>,
     /// Finished without their task: hung.
     ready: VecDeque<Done>,
@@ -69,6 +71,7 @@ impl Supervisor {
             slots: (0..workers).map(|n| Slot::new(WorkerId(n))).collect(),
             idle: Vec::with_capacity(workers as usize),
             busy: 0,
+            checked: None,
             running: JoinSet::new(),
             ready: VecDeque::new(),
         };
@@ -134,10 +137,19 @@ impl Supervisor {
     }
 
     /// Replaces workers that are busy past their hard limit and [`GRACE`]; their jobs come out of
-    /// [`next`](Self::next) as failures of kind `hung`. To be called about once a second.
+    /// [`next`](Self::next) as failures of kind `hung`. To be called about once a second. A worker that waits for
+    /// its turn has so much longer.
     pub fn check_liveness(&mut self, now: Moment) {
+        let passed = self.checked.map_or(Duration::ZERO, |checked| now.since(checked));
+        self.checked = Some(now);
         for number in 0..self.slots.len() {
             let slot = &mut self.slots[number];
+            if let State::Busy(busy) = &mut slot.state
+                && busy.job.phase.get() == Phase::Queued
+            {
+                busy.deadline = busy.deadline + passed.min(now.since(busy.since));
+                continue;
+            }
             let late = matches!(&slot.state, State::Busy(busy) if now > busy.deadline + GRACE);
             if !late {
                 continue;
@@ -155,6 +167,16 @@ impl Supervisor {
             });
         }
         self.revive();
+    }
+
+    /// All jobs have so much longer: the machine slept, or this process was stopped, and no worker's own
+    /// time-out ran meanwhile.
+    pub fn postpone(&mut self, by: Duration) {
+        for slot in &mut self.slots {
+            if let State::Busy(busy) = &mut slot.state {
+                busy.deadline = busy.deadline + by;
+            }
+        }
     }
 
     /// Stops the jobs that `which` names, at once, and gives them back: they never come out of

@@ -37,6 +37,13 @@ impl Watch {
         self.seen = None;
     }
 
+    /// Nothing of that limit is ours any more.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.limits.remove(key);
+        self.wants.remove(key);
+        self.read_again();
+    }
+
     /// Tokens were asked for, and there were fewer.
     pub(super) fn asked(&mut self, key: &str, limit: &Limit, denied: bool, now: Moment) {
         if denied {
@@ -117,7 +124,7 @@ impl BudgetFile {
             let closed =
                 rows::closed(&read, &account.key)?.filter(|&(since, until)| since <= now && until > now);
             let mut windows = Vec::with_capacity(account.windows.len());
-            for WatchedWindow { window, key, limit, in_use } in &account.windows {
+            for WatchedWindow { window, key, limit, in_use, at_rest } in &account.windows {
                 let mut pool = rows::read(&read, key, limit)?;
                 pool.limit.reserve = rows::reserve(&read, key, limit)?;
                 others.extend(pool.leases.iter().map(|lease| lease.process.clone()));
@@ -132,9 +139,11 @@ impl BudgetFile {
                 // Somebody came who leaves a larger reserve: all give up in proportion.
                 let excess = (leased > usable).then(|| scaled(ours, usable, leased));
                 pressed |= excess.is_some();
+                let at_rest = at_rest.then(|| pool.keep_at_rest(process, *in_use)).flatten();
+                let keep = [pool.keep(process, *in_use, now), excess, at_rest];
                 windows.push(WindowNews {
                     window: *window,
-                    keep: [pool.keep(process, *in_use, now), excess].into_iter().flatten().min(),
+                    keep: keep.into_iter().flatten().min(),
                     rank,
                     of,
                     elsewhere,

@@ -159,6 +159,19 @@ pub(super) fn learned(database: &Connection, key: &str, now: Moment) -> rusqlite
     Ok(learned.filter(|learned| !learned.is_stale(now) && learned.at <= now + SET_BACK))
 }
 
+/// Drops what nobody needs any more of any limit.
+pub(super) fn forget_what_is_over(database: &Connection, now: Moment) -> rusqlite::Result<()> {
+    database.execute("DELETE FROM held WHERE return_at_ms <= ?1", [now.as_millis()])?;
+    database.execute("DELETE FROM closed WHERE until_ms <= ?1", [now.as_millis()])?;
+    forget_what_is_stale(database, now)?;
+    database.execute(
+        "DELETE FROM windows WHERE key NOT IN (SELECT key FROM leases)
+         AND key NOT IN (SELECT key FROM held) AND key NOT IN (SELECT key FROM learned)",
+        [],
+    )?;
+    Ok(())
+}
+
 /// Drops what was learned too long ago, of whatever limit.
 pub(super) fn forget_what_is_stale(database: &Connection, now: Moment) -> rusqlite::Result<()> {
     let mut find = database.prepare_cached("SELECT key FROM learned")?;

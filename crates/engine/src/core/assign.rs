@@ -1,12 +1,31 @@
-//! Assignment: which ready task goes out next, as gates open.
+//! Assignment: which ready task goes out next, as gates open. Lanes take turns; and of workers that do not suffice for
+//! all, each run has its share first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use entities::{Job, Moment, PhaseCell};
 use rate_limit::Verdict;
+use task_queue::LaneId;
 
-use super::{Action, Core, Flight};
+use super::{Action, Core, Flight, PlanRun};
+
+/// What came of a look for a task that may go.
+enum Assigned {
+    One,
+    /// None but of runs that have their share.
+    NoneBut,
+    None,
+}
+
+/// In which round a lane was last found closed.
+fn place(closed: &mut Vec<u64>, lane: LaneId) -> &mut u64 {
+    let index = lane.0 as usize;
+    if index >= closed.len() {
+        closed.resize(index + 1, 0);
+    }
+    &mut closed[index]
+}
 
 impl Core {
     /// Assigns ready tasks whose gates are open until workers, tasks or gates run out.
@@ -14,8 +33,15 @@ impl Core {
         self.budgets.lease(&mut self.actions, now);
         self.wake = None;
         self.budgets.begin_round();
-        while idle > 0 && self.assign_one(now) {
-            idle -= 1;
+        self.round += 1;
+        // Turns alone would not do: who has slow answers would have all workers before long.
+        let mut most = self.share_of_workers(idle);
+        while idle > 0 {
+            match self.assign_one(most, now) {
+                Assigned::One => idle -= 1,
+                Assigned::NoneBut => most = most.saturating_mul(2),
+                Assigned::None => break,
+            }
         }
         self.budgets.lease(&mut self.actions, now);
         self.budgets.settle(now);
@@ -26,15 +52,35 @@ impl Core {
         };
     }
 
-    fn assign_one(&mut self, now: Moment) -> bool {
-        let Core { manager, runs, lanes, budgets, stores, wake, .. } = self;
-        let mut next = None;
+    /// How many workers each run may have before any has more.
+    fn share_of_workers(&self, idle: usize) -> usize {
+        let wants = |run: &&PlanRun| {
+            run.takes_work() && run.specs.iter().any(|state| self.manager.has_ready(state.lane))
+        };
+        if idle == 0 || self.runs.len() < 2 {
+            return usize::MAX;
+        }
+        let runs = self.runs.values().filter(wants).count();
+        let workers = idle + self.runs.values().map(|run| run.flights.len()).sum::<usize>();
+        if runs < 2 { usize::MAX } else { workers.div_ceil(runs) }
+    }
+
+    /// Assigns one task of a run that has fewer than `most` in flight.
+    fn assign_one(&mut self, most: usize, now: Moment) -> Assigned {
+        let Core { manager, runs, lanes, budgets, stores, wake, closed, round, most_per_run, .. } = self;
+        let mut had_enough = false;
         let taken = manager.take(now, |lane| {
+            // What is closed stays so for this round: nothing is given back in it.
+            let closed = place(closed, lane);
+            if *closed == *round {
+                return false;
+            }
+            *closed = *round;
             let Some(run) = lanes.get(&lane).and_then(|(slot, spec)| Some((runs.get(slot)?, *spec))) else {
                 return false;
             };
             let (run, spec) = run;
-            if !run.takes_work() || Core::is_behind(stores, run.store) {
+            if !run.takes_work() || run.flights.len() >= *most_per_run || Core::is_behind(stores, run.store) {
                 return false;
             }
             let endpoint = run.context.plan.spec(spec).endpoint.0 as usize;
@@ -45,28 +91,36 @@ impl Core {
             if state.in_flight > 0 && state.gate.is_unknown() {
                 return false;
             }
+            if run.flights.len() >= most {
+                *closed = 0;
+                had_enough = true;
+                return false;
+            }
             match budgets.check(state.gate.tolls(), now) {
                 // The lease that will be asked for brings us back here.
                 Verdict::Now if state.gate.leases_first(budgets, now) => false,
-                Verdict::Now => true,
+                Verdict::Now => {
+                    *closed = 0;
+                    true
+                }
                 Verdict::At(at) => {
-                    next = Some(next.map_or(at, |next: Moment| next.min(at)));
+                    *wake = Some(wake.map_or(at, |next: Moment| next.min(at)));
                     false
                 }
                 // An answer, or the lease that has been asked for, brings us back here.
                 Verdict::WhenAnswered | Verdict::NeedsLease => false,
             }
         });
-        *wake = next;
-        let Some((lane, mut queued)) = taken else { return false };
-        let Some((slot, spec)) = self.lanes.get(&lane).copied() else { return false };
-        let Some(run) = self.runs.get_mut(&slot) else { return false };
+        let none = if had_enough { Assigned::NoneBut } else { Assigned::None };
+        let Some((lane, mut queued)) = taken else { return none };
+        let Some((slot, spec)) = self.lanes.get(&lane).copied() else { return none };
+        let Some(run) = self.runs.get_mut(&slot) else { return none };
         let endpoint = run.context.plan.spec(spec).endpoint.0 as usize;
         let total = run.context.plan.endpoints[endpoint].timeout.total;
         queued.waited_ms += u64::try_from(now.since(queued.since).as_millis()).unwrap_or(u64::MAX);
         run.endpoints[endpoint] += 1;
         run.requests += 1;
-        let Some(state) = run.specs.iter_mut().find(|state| state.spec == spec) else { return false };
+        let Some(state) = run.specs.iter_mut().find(|state| state.spec == spec) else { return none };
         state.in_flight += 1;
         if let Some(most) = run.requests_per_task {
             state.begun.insert(queued.task.id);
@@ -86,7 +140,7 @@ impl Core {
             phase: PhaseCell::default(),
         };
         self.actions.push(Action::Assign { job: Arc::new(job), total });
-        true
+        Assigned::One
     }
 
     /// The wait until anything of a run may go out, if all of it has to wait for limits:

@@ -1,7 +1,9 @@
-//! The accounts: every budget that plans of this process draw on, and what the reports say about each.
+//! The accounts: every budget that runs of this process draw on, and what the reports say about each. A budget
+//! that no run draws on any more is given back and forgotten.
 //!
 //! Not here: which budgets a spec needs (`gate.rs`), and what other processes do to them (`sharing.rs`).
 
+mod leaving;
 mod refusals;
 mod sharing;
 
@@ -14,11 +16,12 @@ use rate_limit::{Budget, TokenWindow, Verdict, Why};
 use super::gate::Toll;
 use super::run::Draw;
 
+pub(crate) use leaving::{Dues, GiveBack};
 pub(crate) use refusals::{MOST_REFUSALS, Refused};
-pub(crate) use sharing::{GiveBack, Watched, WatchedWindow};
+pub(crate) use sharing::{Watched, WatchedWindow};
 
 /// Which budget: what its limits count together, as text. Secrets are in it as keyed hashes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct BudgetKey(pub(crate) String);
 
 impl BudgetKey {
@@ -40,14 +43,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Budgets {
     by_key: HashMap<BudgetKey, usize>,
+    /// Places of accounts that are gone are used again.
     all: Vec<Account>,
+    free: Vec<usize>,
     /// The round of assignments.
     round: u64,
 }
 
 /// One budget and what the report says about it.
+#[derive(Default)]
 struct Account {
     key: BudgetKey,
+    /// How many specs of runs draw on it.
+    drawers: u32,
     budget: Budget,
     windows: Vec<WindowAccount>,
     refusals: refusals::Refusals,
@@ -72,8 +80,12 @@ struct WindowAccount {
     elsewhere: u32,
     /// The last lease that was asked for was denied.
     denied: bool,
-    /// Another process has the limit, no plan of ours.
+    /// Another process has the limit, no run of ours.
     foreign: bool,
+    /// Since when that is gone, too.
+    out_of_force: Option<Moment>,
+    /// What each of our runs' limits that are this window leaves to others.
+    reserves: Vec<u32>,
 }
 
 /// What stands in a request's way.
@@ -99,23 +111,24 @@ impl Budgets {
     }
 
     /// Finds or makes the budget of a draw and adds its limits to it; where plans disagree the tightest
-    /// holds, because all do. Gives the budget, and the window of each limit.
+    /// holds, because all do. Gives the budget, and the window of each limit. It is drawn on until the
+    /// [dues](Dues) are [settled](Self::leave).
     pub(crate) fn enlist(&mut self, draw: &Draw) -> (usize, Vec<usize>) {
-        let index = *self.by_key.entry(draw.budget.clone()).or_insert_with(|| {
-            self.all.push(Account {
-                key: draw.budget.clone(),
-                budget: Budget::default(),
-                windows: Vec::new(),
-                refusals: refusals::Refusals::default(),
-                kept_closed: None,
-                reserved: None,
+        let Budgets { by_key, all, free, .. } = self;
+        let index = *by_key.entry(draw.budget.clone()).or_insert_with(|| {
+            let place = free.pop().unwrap_or_else(|| {
+                all.push(Account::default());
+                all.len() - 1
             });
-            self.all.len() - 1
+            all[place].key = draw.budget.clone();
+            place
         });
         let account = &mut self.all[index];
+        account.drawers += 1;
         let mut windows = Vec::with_capacity(draw.limits.len());
         for drawn in &draw.limits {
             let window = account.add(&drawn.limit, false);
+            account.windows[window].reserves.push(drawn.limit.reserve);
             if let Some(learned) = drawn.learned {
                 account.budget.windows_mut()[window].learn(learned);
             }
@@ -271,13 +284,18 @@ impl Account {
     /// Adds a limit, or finds its window.
     fn add(&mut self, limit: &Limit, foreign: bool) -> usize {
         let window = self.budget.add(limit.clone());
-        while self.windows.len() < self.budget.windows().len() {
-            let limit = self.budget.windows()[self.windows.len()].limit();
-            let key = self.key.window(limit);
-            self.windows.push(WindowAccount { key, foreign, ..WindowAccount::default() });
+        let key = self.key.window(limit);
+        if window == self.windows.len() {
+            self.windows.push(WindowAccount::default());
+        }
+        let known = &mut self.windows[window];
+        // Else it is a new one, be it in the place of one that is gone.
+        if known.key != key {
+            *known = WindowAccount { key, foreign, ..WindowAccount::default() };
         }
         if !foreign {
-            self.windows[window].foreign = false;
+            known.foreign = false;
+            known.out_of_force = None;
             self.budget.windows_mut()[window].set_in_force(true);
         }
         window

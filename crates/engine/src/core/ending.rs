@@ -117,13 +117,19 @@ impl Core {
     /// Which limit it is that the run would have to wait for.
     fn why_blocked(&mut self, slot: PlanSlot, now: Moment) -> Option<String> {
         let specs = self.runs.get(&slot)?.specs.len();
-        (0..specs).find_map(|index| match self.waits_for(slot, index, now)? {
-            WaitReason::Limit { endpoint, limit, .. } => {
-                Some(format!("the limit {limit} of {endpoint} is used up"))
-            }
-            WaitReason::Server { endpoint, .. } => Some(format!("{endpoint} asked to wait")),
+        let (endpoint, limit) = (0..specs).find_map(|index| match self.waits_for(slot, index, now)? {
+            WaitReason::Limit { endpoint, limit, .. } => Some((endpoint, Some(limit))),
+            WaitReason::Server { endpoint, .. } => Some((endpoint, None)),
             _ => None,
-        })
+        })?;
+        let Some(limit) = limit else { return Some(format!("{endpoint} asked to wait")) };
+        let own = self.budgets.statuses(self.runs.get(&slot)?, now);
+        // Nobody finds it in this plan: it is of another that asks the same host with the same credential.
+        let whose = match own.iter().any(|own| own.endpoint == endpoint && own.limit == limit) {
+            true => "",
+            false => ", which another plan of the same host and credential names,",
+        };
+        Some(format!("the limit {limit} of {endpoint}{whose} is used up"))
     }
 
     fn end_run(&mut self, slot: PlanSlot, end: RunEnd, now: Moment) {
@@ -144,7 +150,8 @@ impl Core {
         self.close(slot, now);
     }
 
-    /// A run is over: its lanes go, its report is made.
+    /// A run is over: its lanes go, its report is made, and it draws on its budgets no more. One that broke does until
+    /// what it has in flight is aborted.
     fn close(&mut self, slot: PlanSlot, now: Moment) {
         let Some(report) = self.report(slot, now) else { return };
         let Some(run) = self.runs.get_mut(&slot) else { return };
@@ -156,6 +163,9 @@ impl Core {
             state.asked.clear();
         }
         run.over = true;
+        if run.flights.is_empty() {
+            self.dues.extend(run.specs.iter().map(|state| state.gate.dues()));
+        }
         self.actions.push(Action::Emit(EngineEvent::RunEnded { report: report.clone() }));
         self.actions.push(Action::Ended { slot, report: Box::new(report) });
     }

@@ -10,7 +10,7 @@ use entities::{
 use rate_limit::{GivenUp, Learned};
 use supervisor::Done;
 
-use super::StartedRun;
+use super::{GiveBack, StartedRun};
 
 /// An added plan, by the engine's own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,8 +26,8 @@ pub(crate) enum Event {
     Begun { slot: PlanSlot, run: Box<StartedRun> },
     /// A worker has finished.
     Finished(Done),
-    /// Jobs were aborted for a cancelled run.
-    Aborted { slot: PlanSlot, jobs: Vec<Arc<Job>> },
+    /// All jobs of a run were aborted.
+    Aborted { slot: PlanSlot },
     /// The oldest entries handed to a store have committed.
     Committed { store: StoreSlot, results: Vec<Committed> },
     /// Open tasks came from the ledger, and the positions their chains have asked for.
@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Rows { slot: PlanSlot, child: SpecIndex, foreach: usize, rows: DrivenRows },
     /// A store cannot go on; nothing more of it will commit.
     Broken { store: StoreSlot, why: String },
+    /// A store is closed; nobody hands it anything any more.
+    Closed { store: StoreSlot },
     /// The budgets' file has answered.
     Leased { budget: usize, window: usize, granted: LeaseGranted },
     /// A look into the budgets' file found what other processes did to a budget.
@@ -101,7 +103,7 @@ pub(crate) struct WindowNews {
 pub(crate) enum Action {
     /// Give a job to an idle worker.
     Assign { job: Arc<Job>, total: Duration },
-    /// Abort the jobs of a run and report them.
+    /// Abort the jobs of a run.
     Abort { slot: PlanSlot },
     /// Hand an entry to a store.
     Write { store: StoreSlot, entry: Entry },
@@ -131,6 +133,10 @@ pub(crate) enum Action {
     Lease { budget: usize, window: usize, key: String, limit: Limit, want: u32 },
     /// Give tokens back that others want.
     GiveUp { key: String, limit: Limit, given: GivenUp },
+    /// No run of ours draws on these windows any more: what of their tokens is not held is others'.
+    GiveBack { all: Vec<GiveBack> },
+    /// A limit leaves less to others from now on; none: no run of ours has it any more.
+    Restate { key: String, limit: Option<Limit> },
     /// Remember beyond this process what refusals have taught.
     Learn { key: String, learned: Learned },
     /// Remember beyond this process that a server closed a budget.

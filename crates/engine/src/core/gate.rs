@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use entities::{Moment, TaskSpec};
 
-use super::Budgets;
 use super::run::Draw;
+use super::{Budgets, Dues};
 
 /// What a request takes of one budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) struct GateLimit {
     draw: usize,
     /// Its window there.
     pub(crate) window: usize,
+    /// What it leaves to others.
+    reserve: u32,
     /// What a request takes of it; none: no answer has told yet.
     pub(crate) cost: Option<u32>,
     /// Tokens that the spec's answered requests took.
@@ -59,7 +61,8 @@ impl Gate {
                 let cost = drawn.limit.cost_of(spec);
                 let untold = cost.read.is_some();
                 let cost = cost.reserve;
-                limits.push(GateLimit { index: drawn.index, draw, window, cost, used: 0, untold });
+                let (index, reserve) = (drawn.index, drawn.limit.reserve);
+                limits.push(GateLimit { index, draw, window, reserve, cost, used: 0, untold });
             }
             tolls.push(Toll { budget, tokens: Vec::new() });
         }
@@ -71,6 +74,12 @@ impl Gate {
     /// What its requests take, of every budget.
     pub(crate) fn tolls(&self) -> &Arc<[Toll]> {
         &self.tolls
+    }
+
+    /// What it has a part in until its run has ended.
+    pub(crate) fn dues(&self) -> Dues {
+        let windows = self.limits().map(|(budget, limit)| (budget, limit.window, limit.reserve));
+        Dues { budgets: self.tolls.iter().map(|toll| toll.budget).collect(), windows: windows.collect() }
     }
 
     /// The limits of its endpoint, with the budget of each.

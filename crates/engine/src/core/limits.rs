@@ -30,8 +30,11 @@ impl Budgets {
             .collect()
     }
 
-    /// How the limits of a run stand now; each once, though several specs draw on it.
+    /// How the limits of a run stand now; each once, though several specs draw on it. One that is over draws on none.
     pub(super) fn statuses(&mut self, run: &PlanRun, now: Moment) -> Vec<LimitStatus> {
+        if run.over {
+            return Vec::new();
+        }
         let limits = limits_of(run).map(|limit| {
             let (budget, window) = (limit.budget, limit.limit.window);
             let elsewhere = self.elsewhere(budget, window);

@@ -12,16 +12,18 @@ use entities::{
 use serde_json::json;
 use supervisor::Done;
 
-use super::{Action, Core, Event, LeaseGranted, MOST_LANDINGS, PlanSlot, StartedRun, StoreSlot};
+use super::{Action, Core, Event, GiveBack, LeaseGranted, MOST_LANDINGS, PlanSlot, StartedRun, StoreSlot};
 use crate::foreach::Shared;
 use crate::prepare::{Beginning, start_spec};
 
 mod costs;
 mod endings;
 mod gates;
+mod gone;
 mod incremental;
 mod life;
 mod limits;
+mod many;
 mod products;
 mod requests;
 mod slices;
@@ -64,6 +66,10 @@ struct World {
     lessons: Vec<(String, Duration)>,
     /// Tokens given up for others, by window key: all, and those held of them.
     given: Vec<(String, u32, u32)>,
+    /// What was given back since runs have ended.
+    given_back: Vec<GiveBack>,
+    /// Limits that leave less to others (or, none, are gone), by window key.
+    restated: Vec<(String, Option<u32>)>,
     /// Other processes have all tokens but these.
     leasable: Option<u32>,
     plan: Arc<SyncPlan>,
@@ -80,7 +86,7 @@ impl World {
         let plan = Arc::new(plan);
         let now = Moment::from_millis(1_000_000);
         let mut world = World {
-            core: Core::new(),
+            core: Core::new(usize::MAX),
             now,
             workers,
             jobs: Vec::new(),
@@ -94,6 +100,8 @@ impl World {
             closures: Vec::new(),
             lessons: Vec::new(),
             given: Vec::new(),
+            given_back: Vec::new(),
+            restated: Vec::new(),
             leasable: None,
             plan: Arc::clone(&plan),
         };
@@ -130,6 +138,10 @@ impl World {
                     Action::Load { spec, .. } => self.loads.push(spec),
                     Action::ReadRows { child, after, .. } => self.reads.push((child, after)),
                     Action::Learn { key, learned, .. } => self.lessons.push((key, learned.gap)),
+                    Action::GiveBack { all } => self.given_back.extend(all),
+                    Action::Restate { key, limit } => {
+                        self.restated.push((key, limit.map(|limit| limit.reserve)));
+                    }
                     Action::GiveUp { key, given, .. } => {
                         let held = given.held.iter().map(|(_, tokens)| tokens).sum();
                         self.given.push((key, given.tokens, held));
@@ -144,8 +156,11 @@ impl World {
                     Action::Emit(event) => self.events.push(event),
                     Action::Ended { report, .. } => self.report = Some(*report),
                     Action::Abort { slot } => {
-                        let jobs = std::mem::take(&mut self.jobs).into_iter().map(Arc::new).collect();
-                        self.core.on_event(Event::Aborted { slot, jobs }, self.now);
+                        let context = self.core.run(slot).map(|run| Arc::clone(&run.context));
+                        self.jobs.retain(|job| {
+                            !context.as_ref().is_some_and(|context| Arc::ptr_eq(context, &job.context))
+                        });
+                        self.core.on_event(Event::Aborted { slot }, self.now);
                     }
                 }
             }

@@ -10,8 +10,10 @@ use rate_limit::{GivenUp, Learned};
 use super::Driver;
 use super::wall_clock::WallClock;
 use crate::EngineError;
-use crate::budget_file::{BudgetError, BudgetFile};
-use crate::core::{Action, BudgetNews, Event, GiveBack, LeaseGranted, StartedSpec, StoreSlot, Watched};
+use crate::budget_file::{BudgetError, BudgetFile, Joining, Known};
+use crate::core::{
+    Action, BudgetKey, BudgetNews, Budgets, Event, GiveBack, LeaseGranted, StartedSpec, StoreSlot, Watched,
+};
 
 /// How often to look at what others did. They hear of our wants, and we of what they gave up for us,
 /// within two of these.
@@ -46,19 +48,32 @@ impl Keeper {
     }
 
     /// A run begins: its limits are known to others from now on, and what is known of them to it.
-    pub(super) fn join(&mut self, specs: &mut [StartedSpec], now: Moment) -> Result<(), EngineError> {
-        let mut windows: BTreeMap<String, Vec<(String, Limit)>> = BTreeMap::new();
+    pub(super) fn join(
+        &mut self,
+        specs: &mut [StartedSpec],
+        budgets: &Budgets,
+        now: Moment,
+    ) -> Result<(), EngineError> {
+        let wall = self.wall(now);
+        let mut windows: BTreeMap<&BudgetKey, Vec<(String, Limit)>> = BTreeMap::new();
         for draw in specs.iter().flat_map(|spec| &spec.draws) {
             let keys =
                 draw.limits.iter().map(|drawn| (draw.budget.window(&drawn.limit), drawn.limit.clone()));
-            windows.entry(draw.budget.0.clone()).or_default().extend(keys);
+            windows.entry(&draw.budget).or_default().extend(keys);
         }
-        let wall = self.wall(now);
-        let mut known = BTreeMap::new();
-        for (budget, windows) in windows {
-            let joined = self.file.join(&budget, &windows, wall).map_err(|error| self.error(&error))?;
-            known.insert(budget, joined);
-        }
+        let all: Vec<Joining> = windows
+            .into_iter()
+            .map(|(budget, windows)| {
+                let past = budgets.remembered(budget, now).into_iter();
+                let past = past.map(|known| (known.key, known.past.later(self.clock.ahead())));
+                Joining { budget: budget.0.clone(), windows, past: past.collect() }
+            })
+            .collect();
+        // What other runs have left behind must be there to be found.
+        let joined = self.write_the_unwritten(now).and_then(|()| self.file.join(&all, wall));
+        let joined = joined.map_err(|error| self.error(&error))?;
+        let known: BTreeMap<String, Known> =
+            all.into_iter().map(|joining| joining.budget).zip(joined).collect();
         for draw in specs.iter_mut().flat_map(|spec| &mut spec.draws) {
             let Some(known) = known.get(&draw.budget.0) else { continue };
             draw.closed_until = known.closed_until.map(|until| self.clock.ours(until));
@@ -103,8 +118,39 @@ impl Keeper {
                 self.file.learn(key, learned, wall)
             }
             Action::Close { key, until } => self.file.close(key, self.clock.wall(*until), wall),
+            Action::GiveBack { all } => self.give_back(all, wall),
+            Action::Restate { key, limit } => self.file.restate(key, limit.as_ref()),
             _ => Ok(()),
         }
+    }
+
+    fn give_back(&mut self, all: &[GiveBack], wall: Moment) -> Result<(), BudgetError> {
+        for GiveBack { key, learned, .. } in all {
+            if let Some(learned) = *learned {
+                let learned = Learned { at: self.clock.wall(learned.at), ..learned };
+                self.file.learn(key, learned, wall)?;
+            }
+        }
+        let held: Vec<_> = all.iter().map(|left| (left.key.clone(), self.held(&left.held))).collect();
+        self.file.give_back(&held, wall)
+    }
+
+    /// What could not be written because others were writing.
+    fn write_the_unwritten(&mut self, now: Moment) -> Result<(), BudgetError> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        self.file.be_patient(true)?;
+        let mut written = Ok(());
+        while written.is_ok() && !self.unwritten.is_empty() {
+            let action = self.unwritten.remove(0);
+            written = self.write(&action, now);
+            if written.is_err() {
+                self.unwritten.insert(0, action);
+            }
+        }
+        self.file.be_patient(false)?;
+        written
     }
 
     fn look(&mut self, watched: &[Watched], now: Moment) -> Result<Vec<(usize, BudgetNews)>, BudgetError> {
@@ -119,20 +165,13 @@ impl Keeper {
         Ok(all)
     }
 
-    fn give_back(&mut self, all: Vec<GiveBack>, now: Moment) -> Result<(), BudgetError> {
-        // A process that ends has time.
-        self.file.be_patient()?;
-        for action in std::mem::take(&mut self.unwritten) {
-            self.write(&action, now)?;
-        }
+    /// The process ends.
+    fn leave(&mut self, all: &[GiveBack], now: Moment) -> Result<(), BudgetError> {
+        self.write_the_unwritten(now)?;
+        // It has time.
+        self.file.be_patient(true)?;
         let wall = self.wall(now);
-        for left in all {
-            self.file.give_back(&left.key, &self.held(&left.held), wall)?;
-            if let Some(learned) = left.learned {
-                let learned = Learned { at: self.clock.wall(learned.at), ..learned };
-                self.file.learn(&left.key, learned, wall)?;
-            }
-        }
+        self.give_back(all, wall)?;
         self.file.leave(wall)
     }
 
@@ -153,10 +192,7 @@ impl Keeper {
 
 impl Driver {
     pub(super) fn lease(&mut self, key: &str, limit: &Limit, want: u32, now: Moment) -> LeaseGranted {
-        let Some(keeper) = &mut self.budgets else {
-            return LeaseGranted { tokens: want, held: Vec::new(), retry_at: None, all_lack: false };
-        };
-        let leased = keeper.lease(key, limit, want, now);
+        let leased = self.budgets.lease(key, limit, want, now);
         let nothing_before =
             |at| LeaseGranted { tokens: 0, held: Vec::new(), retry_at: Some(at), all_lack: false };
         match self.unless_locked(leased, now) {
@@ -169,19 +205,16 @@ impl Driver {
 
     /// Writes to the budgets' file what does not bear to be forgotten.
     pub(super) fn write_down(&mut self, action: Action, now: Moment) {
-        let Some(keeper) = &mut self.budgets else { return };
-        let written = keeper.write(&action, now);
-        if let Ok(None) = self.unless_locked(written, now)
-            && let Some(keeper) = &mut self.budgets
-        {
-            keeper.unwritten.push(action);
+        let written = self.budgets.write(&action, now);
+        if let Ok(None) = self.unless_locked(written, now) {
+            self.budgets.unwritten.push(action);
         }
     }
 
-    /// When to look at what others did; none as long as there is nothing to share.
-    pub(super) fn next_look(&self) -> Option<Moment> {
-        let is_used = self.plans.values().any(|plan| plan.context.is_some());
-        self.budgets.as_ref().filter(|_| is_used).map(|keeper| keeper.next_look)
+    /// When to look at what others did; none as long as there is nothing to share, or to tell.
+    pub(super) fn next_look(&mut self) -> Option<Moment> {
+        let looks = self.core.budgets().are_used() || !self.budgets.unwritten.is_empty();
+        looks.then_some(self.budgets.next_look)
     }
 
     /// Looks at what others did, if it is time to, and tells the core.
@@ -189,20 +222,18 @@ impl Driver {
         if self.next_look().is_none_or(|at| now < at) {
             return;
         }
-        let Some(keeper) = &mut self.budgets else { return };
-        keeper.next_look = now + LOOK;
-        for action in std::mem::take(&mut keeper.unwritten) {
+        self.budgets.next_look = now + LOOK;
+        for action in std::mem::take(&mut self.budgets.unwritten) {
             self.write_down(action, now);
         }
-        let Some(keeper) = &mut self.budgets else { return };
+        let keeper = &mut self.budgets;
         let wall = keeper.wall(now);
         let has_news = keeper.file.beat(wall).and_then(|()| keeper.file.has_news(wall));
         if self.unless_locked(has_news, now) != Ok(Some(true)) {
             return;
         }
-        let watched = self.core.budgets().watched(now);
-        let Some(keeper) = &mut self.budgets else { return };
-        let news = keeper.look(&watched, now);
+        let watched = self.core.watched(now);
+        let news = self.budgets.look(&watched, now);
         if let Ok(Some(news)) = self.unless_locked(news, now) {
             for (budget, news) in news {
                 self.core.on_event(Event::Shared { budget, news }, now);
@@ -212,16 +243,15 @@ impl Driver {
 
     /// What is still in use stays held; all else is others' at once.
     pub(super) fn give_back(&mut self, now: Moment) {
-        let Some(keeper) = &mut self.budgets else { return };
-        let left = self.core.budgets().give_back(now);
-        if let Err(error) = keeper.give_back(left, now) {
+        let left = self.core.budgets().leave_all(now);
+        if let Err(error) = self.budgets.leave(&left, now) {
             tracing::warn!(%error, "cannot give a budget back; it counts as used for one window");
         }
     }
 
     /// None: others are writing just now. An error has been told to all who have to know.
     fn unless_locked<T>(&mut self, done: Result<T, BudgetError>, now: Moment) -> Result<Option<T>, ()> {
-        let Some(keeper) = &mut self.budgets else { return Ok(None) };
+        let keeper = &mut self.budgets;
         match done {
             Ok(done) => {
                 keeper.locked_since = None;

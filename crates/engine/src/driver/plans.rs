@@ -1,5 +1,5 @@
-//! What the driver does with plans: add, start, stop, remove them; open their stores; answer those
-//! who wait.
+//! What the driver does with plans: add, begin, stop, remove them; answer those who wait. Their stores are in
+//! `stores.rs`.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use entities::{
     PlanStatus, RunContext, RunId, RunReport, SpecIndex, StoreError, SyncPlan, Vars,
 };
 
-use super::{AddedPlan, Command, DRAIN, Driver, NewPlan, OpenStore, Reply, Verb};
+use super::{AddedPlan, Command, DRAIN, Driver, NewPlan, Reply, Verb};
 use crate::core::{Event, PlanSlot, StartedRun, StoreSlot};
 use crate::foreach::{Repeats, Shared};
 use crate::prepare::{Beginning, select_specs, start_spec};
-use crate::writer::{Begin, FromStore, StoreThread, ToStore};
+use crate::writer::{Begin, ToStore};
 use crate::{EngineError, EngineStatus};
 
 /// Refuses a full refresh of a table that would then hold every record twice.
@@ -85,6 +85,7 @@ impl Driver {
             options: new.options,
             store: None,
             starting: None,
+            early: Vec::new(),
             context: None,
             report: None,
             waiting: Vec::new(),
@@ -103,6 +104,13 @@ impl Driver {
         let state = self.state(slot);
         // A cancelled run is live until what it had handed to the store has committed.
         let live = self.is_live(slot);
+        let starting = self.plans.get_mut(&slot).filter(|plan| plan.starting.is_some());
+        if verb != Verb::Start
+            && let Some(plan) = starting
+        {
+            // Nobody knows yet what there will be to stop.
+            return plan.early.push((verb, reply));
+        }
         let starting = self.plans.get(&slot).is_some_and(|plan| plan.starting.is_some());
         let fits = match verb {
             Verb::Start => !live && !starting && self.shutting_down.is_none(),
@@ -110,7 +118,7 @@ impl Driver {
             Verb::Resume => state == PlanState::Paused,
             Verb::Drain => matches!(state, PlanState::Running | PlanState::Paused | PlanState::Draining),
             Verb::Cancel => live,
-            Verb::Remove => !starting,
+            Verb::Remove => true,
         };
         if !fits {
             let state = if starting { "starting" } else { state.as_str() };
@@ -119,7 +127,7 @@ impl Driver {
         }
         let now = self.now();
         match verb {
-            Verb::Start => self.start(slot, reply, now),
+            Verb::Start => self.start(slot, reply),
             Verb::Pause => {
                 self.core.on_event(Event::Pause { slot }, now);
                 drop(reply.send(Ok(())));
@@ -145,40 +153,8 @@ impl Driver {
         }
     }
 
-    /// Opens the plan's store if it is not open, then asks it to begin.
-    fn start(&mut self, slot: PlanSlot, reply: Reply, now: Moment) {
-        let Some(plan) = self.plans.get_mut(&slot) else { return };
-        plan.report = None;
-        plan.context = None;
-        let target = plan.plan.store.clone();
-        let open = self.stores.iter().find(|(_, store)| store.target == target);
-        if let Some((store, open)) = open.map(|(store, open)| (*store, open)) {
-            plan.store = Some(store);
-            plan.starting = Some(reply);
-            if open.opened {
-                self.begin(slot, now);
-            }
-            return;
-        }
-        let store = StoreSlot(self.number());
-        let opener = Arc::clone(&self.config.stores);
-        match StoreThread::spawn(store, target.clone(), opener, self.answer_sender.clone()) {
-            Ok(thread) => {
-                self.stores.insert(store, OpenStore { thread, target, opened: false, outbox: Vec::new() });
-                if let Some(plan) = self.plans.get_mut(&slot) {
-                    plan.store = Some(store);
-                    plan.starting = Some(reply);
-                }
-            }
-            Err(error) => {
-                let store = format!("{target:?}");
-                let error = StoreError::Broken { store, doing: "start a thread for", why: error.to_string() };
-                drop(reply.send(Err(error.into())));
-            }
-        }
-    }
-
-    fn begin(&mut self, slot: PlanSlot, now: Moment) {
+    /// Its store is open: checks what can be checked, and asks it to begin.
+    pub(super) fn begin(&mut self, slot: PlanSlot, now: Moment) {
         let Some(plan) = self.plans.get_mut(&slot) else { return };
         // Checked when the plan was added.
         let specs = select_specs(&plan.plan, &plan.options.tasks).unwrap_or_default();
@@ -199,10 +175,7 @@ impl Driver {
         let prepared = expanded.and_then(|()| self.config.factory.prepare(&trial));
         self.config.factory.forget(&trial);
         if let Err(failure) = prepared {
-            if let Some(reply) = plan.starting.take() {
-                drop(reply.send(Err(EngineError::Plan(failure))));
-            }
-            return;
+            return self.has_started(slot, Err(EngineError::Plan(failure)));
         }
         let begin = Begin {
             slot,
@@ -219,71 +192,19 @@ impl Driver {
         }
     }
 
-    pub(super) fn answered(&mut self, store: StoreSlot, answer: FromStore) {
-        let now = self.now();
-        match answer {
-            FromStore::Opened(Ok(())) => {
-                if let Some(open) = self.stores.get_mut(&store) {
-                    open.opened = true;
-                }
-                for slot in self.starting_on(store) {
-                    self.begin(slot, now);
-                }
-            }
-            FromStore::Opened(Err(error)) => {
-                self.stores.remove(&store);
-                self.refuse_starting(store, error);
-            }
-            FromStore::Begun { slot, begun } => self.begun(slot, store, begun, now),
-            FromStore::Committed(results) => self.core.on_event(Event::Committed { store, results }, now),
-            FromStore::Loaded { slot, spec, tasks, chains } => {
-                self.core.on_event(Event::Loaded { slot, spec, tasks, chains }, now);
-            }
-            FromStore::Rows { slot, child, foreach, rows } => {
-                let Some(context) = self.plans.get(&slot).and_then(|plan| plan.context.clone()) else {
-                    return;
-                };
-                let drive = |row| self.config.factory.drive(&context, child, foreach, row);
-                let rows = rows.into_iter().map(|(number, row)| (number, drive(row))).collect();
-                self.core.on_event(Event::Rows { slot, child, foreach, rows }, now);
-            }
-            FromStore::Broken(error) => {
-                self.core.on_event(Event::Broken { store, why: error.to_string() }, now);
-                if let Some(open) = self.stores.remove(&store) {
-                    open.thread.close();
-                }
-                // What they had asked of it is answered by nobody any more.
-                self.refuse_starting(store, error);
-            }
-        }
-    }
-
-    /// Tells the plans that wait for a store that it does not work.
-    fn refuse_starting(&mut self, store: StoreSlot, error: StoreError) {
-        let mut error = Some(error);
-        for slot in self.starting_on(store) {
-            let Some(reply) = self.plans.get_mut(&slot).and_then(|plan| plan.starting.take()) else {
-                continue;
-            };
-            // Plans that started together on one store: the first hears why.
-            drop(reply.send(Err(error.take().map_or(EngineError::Closed, EngineError::Store))));
-        }
-    }
-
-    fn starting_on(&self, store: StoreSlot) -> Vec<PlanSlot> {
-        let starting =
-            self.plans.iter().filter(|(_, plan)| plan.store == Some(store) && plan.starting.is_some());
-        starting.map(|(slot, _)| *slot).collect()
-    }
-
     /// The store has begun the run: compile it, evaluate its lists, and let the core have it.
-    fn begun(&mut self, slot: PlanSlot, store: StoreSlot, begun: Result<Begun, StoreError>, now: Moment) {
+    pub(super) fn begun(
+        &mut self,
+        slot: PlanSlot,
+        store: StoreSlot,
+        begun: Result<Begun, StoreError>,
+        now: Moment,
+    ) {
         let started = begun.map_err(EngineError::Store).and_then(|begun| {
             let (resumed, changed) = (begun.resumed, begun.changed.clone());
             Ok((self.prepare(slot, store, begun)?, resumed, changed))
         });
         let Some(plan) = self.plans.get_mut(&slot) else { return };
-        let Some(reply) = plan.starting.take() else { return };
         match started {
             Ok((run, resumed, mut changed)) => {
                 if resumed {
@@ -301,9 +222,22 @@ impl Driver {
                 if self.drain_until.is_some() {
                     self.core.on_event(Event::Drain { slot }, now);
                 }
-                drop(reply.send(Ok(())));
+                self.has_started(slot, Ok(()));
             }
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => self.has_started(slot, Err(error)),
+        }
+    }
+
+    /// A start has come to its end: whoever asked hears of it, and then those who asked for something else
+    /// meanwhile get that.
+    pub(super) fn has_started(&mut self, slot: PlanSlot, started: Result<(), EngineError>) {
+        let Some(plan) = self.plans.get_mut(&slot) else { return };
+        if let Some(reply) = plan.starting.take() {
+            drop(reply.send(started));
+        }
+        let name = plan.plan.name.clone();
+        for (verb, reply) in std::mem::take(&mut plan.early) {
+            self.do_verb(&name, verb, reply);
         }
     }
 
@@ -316,11 +250,7 @@ impl Driver {
             now: begun.frozen.now,
             vars: begun.frozen.vars,
         });
-        let fingerprint = |credential: &str| match &self.budgets {
-            Some(keeper) => keeper.fingerprint(credential),
-            // Kept in memory only, so any hash will do.
-            None => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(credential.as_bytes())),
-        };
+        let fingerprint = |credential: &str| self.budgets.fingerprint(credential);
         let beginning = Beginning {
             shared: Shared::new(&context.vars, context.now),
             first_task: begun.first_task,
@@ -332,10 +262,14 @@ impl Driver {
             .map(|progress| start_spec(&context, progress, &beginning))
             .collect::<Result<Vec<_>, _>>()
             .map_err(EngineError::Plan)?;
-        if let Some(keeper) = &mut self.budgets {
-            keeper.join(&mut specs, (self.config.clock)())?;
-        }
         self.config.factory.prepare(&context).map_err(EngineError::Plan)?;
+        // Last: who has joined a budget draws on it until its run ends.
+        let now = self.now();
+        if let Err(error) = self.budgets.join(&mut specs, self.core.budgets(), now) {
+            self.config.factory.forget(&context);
+            return Err(error);
+        }
+        let Some(plan) = self.plans.get(&slot) else { return Err(EngineError::Closed) };
         Ok(StartedRun {
             context,
             store,
@@ -374,12 +308,8 @@ impl Driver {
         for waiting in plan.waiting {
             drop(waiting.send(Err(EngineError::UnknownPlan(plan.plan.name.clone()))));
         }
-        // A store that no plan uses is closed, so that others may have it.
-        if let Some(store) = plan.store
-            && !self.plans.values().any(|other| other.store == Some(store))
-            && let Some(open) = self.stores.remove(&store)
-        {
-            open.thread.close();
+        if let Some(store) = plan.store {
+            self.close_if_unused(store);
         }
     }
 

@@ -1,6 +1,7 @@
-//! By how much the wall clock is ahead of the engine's. The engine's does not notice when the machine
-//! sleeps or its clock is set, so that its waits are true durations; but what processes tell each
-//! other in the budgets' file must mean the same to one that began before and one that began after.
+//! By how much the wall clock is ahead of the engine's. The engine's does not notice when the machine's
+//! is set (nor, on other systems than Linux, when it sleeps), so that its waits are true durations; but what
+//! processes tell each other in the budgets' file must mean the same to one that began before and one
+//! that began after.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,6 +41,11 @@ impl WallClock {
         if after.since(before) <= GLANCE && ahead.abs_diff(self.ahead) > NOISE.unsigned_abs() {
             self.ahead = ahead;
         }
+    }
+
+    /// By how much the wall's is ahead, in ns.
+    pub(super) fn ahead(&self) -> i64 {
+        self.ahead
     }
 
     /// What the wall shows at a moment of the engine's.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use entities::{PlanName, PlanState};
 use sandbox::LoggedRequest;
 
-use crate::world::{World, engine, options};
+use crate::world::{World, engine, options, soon};
 
 /// A plan with a limit; its requests bear its name.
 async fn add(world: &World, engine: &engine::SyncEngine, name: &str, limit: &str, count: u32) -> PlanName {
@@ -107,4 +107,66 @@ async fn a_quota_that_several_have_used_up_pauses_all_of_them() {
     assert_eq!(one.requests + two.requests, 10);
     world.engine.shutdown().await;
     second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_whose_runs_are_over_keeps_no_tokens() {
+    let world = World::new(4).await;
+    let first = add(&world, &world.engine, "first", "80/h", 3).await;
+    world.engine.start(&first).await.unwrap();
+    assert_eq!(world.finish(&first).await.state, PlanState::Complete);
+    // It is still there, and its plan, too: all but the three are another's.
+    let second = engine(4, &world.sandbox, world.directory.path());
+    let plan = add(&world, &second, "second", "80/h", 77).await;
+    second.start(&plan).await.unwrap();
+    let report = soon(second.wait(&plan)).await.unwrap();
+    assert_eq!((report.state, report.requests), (PlanState::Complete, 77), "{:?}", report.reason);
+    // And none is left for the first.
+    world.engine.start(&first).await.unwrap();
+    assert_eq!(soon(world.engine.wait(&first)).await.unwrap().state, PlanState::OutOfQuota);
+    world.engine.shutdown().await;
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_limit_is_kept_from_its_first_request_on() {
+    for (old, new, most) in [("20/2s", "60/2s", 60), ("60/2s", "20/2s", 20)] {
+        let world = World::new(8).await;
+        let requests = if old == "60/2s" { 60 } else { 20 };
+        let before = add(&world, &world.engine, "before", old, requests).await;
+        world.engine.start(&before).await.unwrap();
+        world.finish(&before).await;
+        world.engine.remove_plan(&before).await.unwrap();
+        let after = add(&world, &world.engine, "after", new, 100).await;
+        world.engine.start(&after).await.unwrap();
+        world.finish(&after).await;
+        let log = world.sandbox.log();
+        let all: Vec<f64> = log.iter().map(|request| request.at.as_secs_f64()).collect();
+        let changed = seconds(&log, "after")[0];
+        // Windows that end behind the change count what went before it, too.
+        for end in all.iter().filter(|end| **end >= changed) {
+            let seen = all.iter().filter(|at| (end - 1.999..=*end).contains(*at)).count();
+            assert!(seen <= most, "{old} became {new}: {seen} within 2 s");
+        }
+        world.engine.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_a_plan_that_was_removed_holds_nobody_up() {
+    let world = World::new(4).await;
+    let tight = add(&world, &world.engine, "tight", "2/h", 10).await;
+    let wide = add(&world, &world.engine, "wide", "4000/h", 40).await;
+    world.engine.start(&tight).await.unwrap();
+    world.until_rows("tight", "tight", 2).await;
+    world.engine.start(&wide).await.unwrap();
+    world.engine.remove_plan(&tight).await.unwrap();
+    // Not only once it ends, as it would with --wait: it goes at once.
+    assert_eq!(soon(world.finish(&wide)).await.state, PlanState::Complete);
+    // The other way round: what stays in force is what a living plan says.
+    let tight = add(&world, &world.engine, "tight", "49/h", 10).await;
+    world.engine.start(&tight).await.unwrap();
+    let report = soon(world.engine.wait(&tight)).await.unwrap();
+    assert_eq!((report.state, report.requests), (PlanState::OutOfQuota, 7), "42 have gone before");
+    world.engine.shutdown().await;
 }

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod budgets;
+mod coming_and_going;
+mod held;
 mod language;
 mod lifecycle;
+mod stores;
 mod trouble;
+mod verbs;
 mod world;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{EngineConfig, RunOptions, SyncEngine};
 use entities::{Moment, PlanName, PlanState, ResumeMode, RunReport, Secrets, StoreOpener, SyncPlan};
-use http_worker::{HttpConfig, HttpWorkers, ProxySettings};
+use http_worker::{HttpConfig, HttpWorkers, ProxySettings, Reach};
 use sandbox::{Sandbox, SandboxConfig};
 use store::Stores;
 
@@ -32,7 +32,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(workers: u32) -> World {
-        let sandbox = sandbox::start(SandboxConfig { port: 0, log: true }).await.unwrap();
+        World::remembering(workers, usize::MAX).await
+    }
+
+    /// With a practice API that remembers so many requests.
+    pub(crate) async fn remembering(workers: u32, log: usize) -> World {
+        let sandbox = sandbox::start(SandboxConfig { log, ..SandboxConfig::default() }).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let engine = engine(workers, &sandbox, directory.path());
         World { engine, sandbox, directory }
@@ -122,6 +127,7 @@ pub(crate) fn engine_with(
     let config = HttpConfig {
         sandbox_origin: Some(sandbox.origin()),
         proxy: ProxySettings::default(),
+        reach: Reach::Anywhere,
         user_agent: "syncctl tests".to_owned(),
         clock: Arc::clone(&clock),
         extra_roots: None,
@@ -129,6 +135,7 @@ pub(crate) fn engine_with(
     };
     SyncEngine::new(EngineConfig {
         workers,
+        workers_per_run: workers,
         factory: Arc::new(HttpWorkers::new(config).unwrap()),
         stores,
         state_dir: Some(directory.join("state")),
@@ -142,4 +149,9 @@ fn clock() -> Arc<dyn Fn() -> Moment + Send + Sync> {
     let (wall, start) = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap(), Instant::now());
     let base = i64::try_from(wall.as_nanos()).unwrap();
     Arc::new(move || Moment(base) + start.elapsed())
+}
+
+/// What must not take long.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.unwrap()
 }

@@ -3,6 +3,7 @@
 
 mod budget;
 mod calendar;
+mod carry;
 mod learning;
 mod pool;
 mod properties;

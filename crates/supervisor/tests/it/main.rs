@@ -94,6 +94,37 @@ async fn a_panic_is_a_failure_and_a_fresh_worker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_hangs_because_the_machine_slept() {
+    let mut scene = Scene::new(1, &[Act::Hang]);
+    scene.assign(0).unwrap();
+    let night = Duration::from_secs(8 * 3600);
+    tokio::time::sleep(night).await;
+    scene.pool.postpone(night);
+    scene.pool.check_liveness(scene.now());
+    assert_eq!(scene.pool.busy(), 1);
+    assert!(scene.pool.try_next().is_none());
+    tokio::time::sleep(TOTAL + GRACE + Duration::from_millis(2)).await;
+    scene.pool.check_liveness(scene.now());
+    assert!(scene.pool.try_next().is_some(), "it has its whole time again, and no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_is_no_hanging() {
+    let mut scene = Scene::new(1, &[Act::Queue(600_000)]);
+    scene.assign(0).unwrap();
+    let mut waited = Duration::ZERO;
+    while scene.pool.try_next().is_none() {
+        let second = Duration::from_secs(1);
+        tokio::time::sleep(second).await;
+        scene.pool.check_liveness(scene.now());
+        waited += second;
+        assert!(waited.as_secs() < 1000, "it has not for ever either");
+    }
+    let expected = Duration::from_secs(600) + TOTAL + GRACE;
+    assert!(waited >= expected && waited <= expected + Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_hangs_is_replaced_after_its_time_and_the_grace() {
     let mut scene = Scene::new(2, &[Act::Hang, Act::Answer(3), Act::Answer(1)]);
     scene.assign(0).unwrap();

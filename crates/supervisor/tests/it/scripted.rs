@@ -27,6 +27,8 @@ pub(crate) enum Act {
     PanicTwice,
     /// Never answers.
     Hang,
+    /// Waits for its turn for so many milliseconds, then never answers.
+    Queue(u64),
 }
 
 /// A pool, its script (by task id; beyond it everything is answered at once) and its clock.
@@ -132,6 +134,12 @@ impl Worker for Scripted {
                 Act::Answer(0) => {}
                 Act::Answer(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
                 Act::Hang => pending().await,
+                Act::Queue(millis) => {
+                    job.phase.set(Phase::Queued);
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    job.phase.set(Phase::Decoding);
+                    pending().await
+                }
                 _ => {
                     tokio::task::yield_now().await;
                     self.panics_when_dropped = matches!(act, Act::PanicTwice);

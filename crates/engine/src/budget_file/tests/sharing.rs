@@ -10,7 +10,8 @@ const W: u64 = 60;
 
 /// A look at one limit, of the budget "b"; `in_use` of its tokens are.
 fn look(file: &mut BudgetFile, key: &str, limit: &Limit, in_use: u32, now: Moment) -> BudgetNews {
-    let window = WatchedWindow { window: 0, key: key.to_owned(), limit: limit.clone(), in_use };
+    let window =
+        WatchedWindow { window: 0, key: key.to_owned(), limit: limit.clone(), in_use, at_rest: false };
     let watched = Watched { budget: 0, key: "b".to_owned(), windows: vec![window] };
     file.look(&[watched], now).unwrap().remove(0).1
 }
@@ -30,7 +31,7 @@ fn give_up(
 }
 
 fn join(file: &mut BudgetFile, key: &str, limit: &Limit, now: Moment) -> Known {
-    file.join("b", &[(key.to_owned(), limit.clone())], now).unwrap()
+    join_budget(file, "b", &[(key, limit)], now)
 }
 
 fn calendar(count: u32, reserve: u32) -> Limit {
@@ -81,6 +82,10 @@ fn who_does_not_use_its_share_keeps_a_chunk() {
     busy.lease("k", &limit, 10, at(0)).unwrap();
     assert_eq!(look(&mut idle, "k", &limit, 5, at(0)).windows[0].keep, Some(15));
     assert_eq!(look(&mut idle, "k", &limit, 40, at(0)).windows[0].keep, None);
+    // Whose runs are paused does not keep even that.
+    let window = WatchedWindow { window: 0, key: "k".to_owned(), limit, in_use: 5, at_rest: true };
+    let watched = [Watched { budget: 0, key: "b".to_owned(), windows: vec![window] }];
+    assert_eq!(idle.look(&watched, at(0)).unwrap()[0].1.windows[0].keep, Some(5));
 }
 
 #[test]
@@ -225,10 +230,10 @@ fn a_calendar_quota_comes_back_when_the_calendar_says_so() {
     let mut file = home.open();
     let lease = file.lease("k", &limit, 3, at(100)).unwrap();
     assert_eq!(lease.held, [(midnight, 3)]);
-    file.give_back("k", &[(midnight, 3)], at(200)).unwrap();
+    give_back(&mut file, "k", &[(midnight, 3)], at(200));
     assert_eq!(file.lease("k", &limit, 8, at(300)).unwrap().held, [(midnight, 8)]);
     // The clock is set back by ten days: no longer than to that midnight.
-    file.give_back("k", &[(midnight, 8)], at(400)).unwrap();
+    give_back(&mut file, "k", &[(midnight, 8)], at(400));
     let back = |moment: Moment| moment - Duration::from_secs(10 * 86_400);
     assert_eq!(file.lease("k", &limit, 8, back(at(400))).unwrap().held, [(back(midnight), 8)]);
     assert_eq!(
@@ -274,7 +279,7 @@ fn limits_that_differ_meet_as_long_as_both_live() {
     join(&mut two, "tight", &tight, at(0));
     join(&mut two, "daily", &daily, at(0));
     join(&mut three, "wide", &wide, at(0));
-    three.join("another", &[("elsewhere".to_owned(), limit(1, 1))], at(0)).unwrap();
+    join_budget(&mut three, "another", &[("elsewhere", &limit(1, 1))], at(0));
     assert_eq!(look(&mut one, "wide", &wide, 0, at(0)).limits, [daily.clone(), tight.clone()]);
     assert_eq!(look(&mut two, "tight", &tight, 0, at(0)).limits, [wide]);
     // What we only keep because another does is not ours to tell.

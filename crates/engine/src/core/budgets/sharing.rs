@@ -1,9 +1,9 @@
-//! What the budgets' file and other processes do to our budgets: leases, tokens given up, closures.
+//! What the budgets' file and other processes do to our budgets: leases, tokens given up, closures. Not here: what
+//! happens to those that nobody draws on (`leaving.rs`).
 
 use std::time::Duration;
 
 use entities::{Limit, Moment};
-use rate_limit::Learned;
 
 use super::{Account, Budgets};
 use crate::core::{Action, BudgetNews, LeaseGranted};
@@ -28,16 +28,8 @@ pub(crate) struct WatchedWindow {
     pub(crate) limit: Limit,
     /// Tokens of ours that are in flight or held.
     pub(crate) in_use: u32,
-}
-
-/// What an orderly exit leaves behind of a window.
-pub(crate) struct GiveBack {
-    /// Its name in the budgets' file.
-    pub(crate) key: String,
-    /// Tokens that stay held.
-    pub(crate) held: Vec<(Moment, u32)>,
-    /// What refusals have taught, as it stands now.
-    pub(crate) learned: Option<Learned>,
+    /// All runs that draw on it are paused.
+    pub(crate) at_rest: bool,
 }
 
 impl Budgets {
@@ -83,24 +75,27 @@ impl Budgets {
     }
 
     /// What to look for in the budgets' file: all budgets, also those without a window, since others can
-    /// be told to keep away from them.
-    pub(crate) fn watched(&mut self, now: Moment) -> Vec<Watched> {
+    /// be told to keep away from them. `at_rest`: nothing draws on a budget just now.
+    pub(crate) fn watched(&mut self, at_rest: impl Fn(usize) -> bool, now: Moment) -> Vec<Watched> {
         let watched = |(budget, account): (usize, &mut Account)| {
             let windows = account.budget.windows_mut().iter_mut().zip(&account.windows).enumerate();
+            let windows = windows.filter(|(_, (window, _))| !window.is_retired());
             let windows = windows.map(|(index, (window, known))| WatchedWindow {
                 window: index,
                 key: known.key.clone(),
                 limit: window.limit().clone(),
                 in_use: window.in_use(now),
+                at_rest: at_rest(budget),
             });
             Watched { budget, key: account.key.0.clone(), windows: windows.collect() }
         };
-        self.all.iter_mut().enumerate().map(watched).collect()
+        let drawn_on = |(_, account): &(usize, &mut Account)| account.drawers > 0;
+        self.all.iter_mut().enumerate().filter(drawn_on).map(watched).collect()
     }
 
     /// A look into the budgets' file found what others did.
     pub(crate) fn shared(&mut self, budget: usize, news: BudgetNews, actions: &mut Vec<Action>, now: Moment) {
-        let Some(account) = self.all.get_mut(budget) else { return };
+        let Some(account) = self.all.get_mut(budget).filter(|account| account.drawers > 0) else { return };
         if let Some(until) = news.closed_until {
             account.budget.close_until(until);
             account.kept_closed = account.kept_closed.max(Some(until));
@@ -125,28 +120,22 @@ impl Budgets {
         }
         for window in 0..account.windows.len() {
             let tokens = &mut account.budget.windows_mut()[window];
+            if tokens.is_retired() {
+                continue;
+            }
             let limit = tokens.limit();
             let same = |other: &Limit| {
                 (other.count, other.window, &other.resets) == (limit.count, limit.window, &limit.resets)
             };
             let in_force = !account.windows[window].foreign || news.limits.iter().any(same);
             tokens.set_in_force(in_force);
-            if !in_force {
+            if in_force {
+                account.windows[window].out_of_force = None;
+            } else {
+                account.windows[window].out_of_force.get_or_insert(now);
                 account.give_up(window, 0, actions, now);
             }
         }
-    }
-
-    /// What to give back to the budgets' file at the end.
-    pub(crate) fn give_back(&self, now: Moment) -> Vec<GiveBack> {
-        let mut all = Vec::new();
-        for account in &self.all {
-            for (window, known) in account.budget.windows().iter().zip(&account.windows) {
-                let (held, learned) = (window.held(now), window.learned());
-                all.push(GiveBack { key: known.key.clone(), held, learned });
-            }
-        }
-        all
     }
 }
 

@@ -277,6 +277,31 @@ fn a_limit_is_named_by_the_endpoint_that_has_it() {
 }
 
 #[test]
+fn a_limit_that_only_another_plan_names_is_said_to_be_its() {
+    let on = |limit: &str| {
+        format!(
+            "[endpoints.e]\nbase_url = \"http://h\"\nconcurrency = 50\nlimits = [\"{limit}\"]\n\
+             [tasks.t]\nget = \"/{{{{ n }}}}\"\nforeach = {{ n = {{ from = 1, to = 20 }} }}\n"
+        )
+    };
+    let mut world = World::new(&on("100/h"), 1);
+    world.begin(PlanSlot(2), StoreSlot(3), &on("2/day"));
+    while !world.jobs.is_empty() || !world.entries.is_empty() {
+        if !world.jobs.is_empty() {
+            world.answer(page(1, Next::End));
+        }
+        if !world.entries.is_empty() {
+            world.commit();
+        }
+    }
+    let report = world.report.expect("both have ended, it as the last");
+    assert_eq!(report.plan.as_str(), "p");
+    let expected =
+        "the limit 2/day of e, which another plan of the same host and credential names, is used up";
+    assert_eq!(report.reason.as_deref(), Some(expected));
+}
+
+#[test]
 fn a_server_that_is_used_up_by_others_pauses_the_run_too() {
     let mut world = World::new(&two(r#"limits = ["100/h"]"#, r#"limits = ["100/h"]"#), 1);
     let quota = ServerQuota {
@@ -307,7 +332,7 @@ fn tokens_that_other_processes_have_are_waited_for() {
     assert!(world.report.is_none(), "it goes on waiting");
     let status = world.core.status(PlanSlot(2), world.now).unwrap();
     assert!(matches!(status.tasks[0].waits_for, Some(WaitReason::Limit { left: 0, .. })), "{status:?}");
-    assert_eq!(world.core.budgets().watched(world.now).len(), 2);
+    assert_eq!(world.core.watched(world.now).len(), 2);
     // Somebody has given some back: it asks again at once.
     world.leasable = Some(3);
     let budget = 1;
@@ -329,7 +354,7 @@ fn what_others_want_is_given_up() {
     for _ in 0..12 {
         world.answer(page(1, Next::End));
     }
-    let [watched] = world.core.budgets().watched(world.now).try_into().ok().unwrap();
+    let [watched] = world.core.watched(world.now).try_into().ok().unwrap();
     assert_eq!((watched.key.as_str(), watched.windows[0].in_use), ("http://h anonymous", 16));
     world.leasable = Some(0);
     let mut news = |keep| {
@@ -370,7 +395,7 @@ fn the_limit_of_another_process_holds_as_long_as_that_has_it() {
     assert_eq!(world.jobs.len(), 3, "six with those that were in flight");
     let status = world.core.status(SLOT, world.now).unwrap();
     assert!(status.limits.iter().all(|limit| limit.limit == "80/h"), "it is not ours");
-    assert_eq!(world.core.budgets().watched(world.now)[0].windows.len(), 2);
+    assert_eq!(world.core.watched(world.now)[0].windows.len(), 2);
     world.tell(Event::Shared { budget: 0, news: news(&[]) });
     assert_eq!(world.jobs.len(), 4);
     assert_eq!(world.given.len(), 1, "its tokens are nobody's any more");

@@ -120,7 +120,7 @@ impl Life {
         for spec in &mut run.specs {
             spec.feed.first_task = self.first_task;
         }
-        let mut core = Core::new();
+        let mut core = Core::new(usize::MAX);
         core.on_event(Event::Begun { slot: SLOT, run: Box::new(run) }, self.now);
         Process { core, jobs: Vec::new(), entries: VecDeque::new(), report: None }
     }
@@ -172,7 +172,7 @@ impl Life {
                 process.core.on_event(Event::Rows { slot, child, foreach, rows }, self.now);
             }
             Action::Ended { report, .. } => process.report = Some(*report),
-            Action::Emit(_) | Action::Close { .. } => {}
+            Action::Emit(_) | Action::Close { .. } | Action::GiveBack { .. } | Action::Restate { .. } => {}
             Action::Lease { .. } | Action::GiveUp { .. } | Action::Learn { .. } | Action::Abort { .. } => {
                 panic!("not in these plans")
             }
