@@ -19,10 +19,11 @@ mod market; //   datasets …
 mod mount; //    what one first path segment stands for
 mod options; //  its matrix parameters
 mod random; //   the seeded hash everything is drawn from
+mod recent; //   what is remembered of requests
 mod server; //   start, stop, the accept loop
 mod service; //  one request: mount, gate, dataset, faults
 mod shapes; //   small APIs, each in the shape of a kind of real one
 mod tracker;
 
 pub use log::{ForeignRequest, LoggedRequest};
-pub use server::{Sandbox, SandboxConfig, start};
+pub use server::{Offers, Sandbox, SandboxConfig, start};

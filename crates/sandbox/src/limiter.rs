@@ -11,6 +11,9 @@ pub(crate) use bucket::Bucket;
 use count::Count;
 pub(crate) use count::Window;
 
+/// So many arrivals are remembered at most; `most` counts no further.
+const ARRIVALS: usize = 1 << 20;
+
 /// `limit` requests per `window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
@@ -66,6 +69,9 @@ impl Limiter {
     pub(crate) fn arrive(&mut self, now: Duration) -> Result<(), Duration> {
         let window = self.rate.window;
         drop_before(&mut self.arrivals, |at| now.saturating_sub(at) >= window);
+        if self.arrivals.len() >= ARRIVALS {
+            self.arrivals.pop_front();
+        }
         self.arrivals.push_back(now);
         self.most = self.most.max(self.arrivals.len());
 
@@ -88,6 +94,11 @@ impl Limiter {
         self.served += 1;
     }
 
+    /// How many arrivals it remembers.
+    pub(crate) fn remembered(&self) -> usize {
+        self.arrivals.len()
+    }
+
     /// How many places are left, and how long until all of them are.
     pub(crate) fn left(&mut self, now: Duration) -> (u32, Duration) {
         self.count.left(now)
@@ -102,7 +113,7 @@ fn drop_before(times: &mut VecDeque<Duration>, gone: impl Fn(Duration) -> bool) 
 
 #[cfg(test)]
 mod tests {
-    use super::{Limiter, Rate, Window};
+    use super::{ARRIVALS, Limiter, Rate, Window};
     use std::time::Duration;
 
     const RATE: Rate = Rate { limit: 3, window: Duration::from_millis(100) };
@@ -196,6 +207,16 @@ mod tests {
             }
             assert!(refused > 10, "{kind:?}: {refused}");
         }
+    }
+
+    #[test]
+    fn arrivals_are_not_remembered_for_ever() {
+        let rate = Rate { limit: 3, window: Duration::from_secs(86_400) };
+        let mut limiter = Limiter::new(rate, FIXED, 0);
+        for at in 0..ARRIVALS as u64 + 9 {
+            let _ = limiter.arrive(Duration::from_micros(at));
+        }
+        assert_eq!((limiter.remembered(), limiter.most), (ARRIVALS, ARRIVALS));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What came in: the request log, without credentials, and what reached the other origin.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,31 +36,44 @@ pub struct ForeignRequest {
     pub headers: Vec<(String, String)>,
 }
 
+/// Of what reached the other origin, the last so many are kept.
+const FOREIGN: usize = 1_000;
+
 /// Shared by all connections; the lock is never held across an await.
 #[derive(Default)]
 pub(crate) struct Log {
     entries: Mutex<Entries>,
-    foreign: Mutex<Vec<ForeignRequest>>,
+    /// So many of the last requests are kept.
+    most: usize,
+    foreign: Mutex<VecDeque<ForeignRequest>>,
 }
 
 #[derive(Default)]
 struct Entries {
-    list: Vec<LoggedRequest>,
-    /// How many were cleared before the first of the list.
-    cleared: usize,
+    list: VecDeque<LoggedRequest>,
+    /// How many there were before the first of the list.
+    gone: usize,
 }
 
 impl Log {
+    /// Keeps `most` of the last requests.
+    pub(crate) fn of_last(most: usize) -> Log {
+        Log { most, ..Log::default() }
+    }
+
     /// Notes an arrival; the number is for [`Log::answered`].
     pub(crate) fn arrived(&self, request: LoggedRequest) -> usize {
         let mut entries = lock(&self.entries);
-        entries.list.push(request);
-        entries.cleared + entries.list.len() - 1
+        if entries.list.len() >= self.most && entries.list.pop_front().is_some() {
+            entries.gone += 1;
+        }
+        entries.list.push_back(request);
+        entries.gone + entries.list.len() - 1
     }
 
     pub(crate) fn brought(&self, number: usize, body: String) {
         let mut entries = lock(&self.entries);
-        let place = number.checked_sub(entries.cleared);
+        let place = number.checked_sub(entries.gone);
         if let Some(entry) = place.and_then(|place| entries.list.get_mut(place)) {
             entry.body = body;
         }
@@ -67,27 +81,31 @@ impl Log {
 
     pub(crate) fn answered(&self, number: usize, status: u16) {
         let mut entries = lock(&self.entries);
-        let place = number.checked_sub(entries.cleared);
+        let place = number.checked_sub(entries.gone);
         if let Some(entry) = place.and_then(|place| entries.list.get_mut(place)) {
             entry.status = status;
         }
     }
 
     pub(crate) fn reached_elsewhere(&self, request: ForeignRequest) {
-        lock(&self.foreign).push(request);
+        let mut foreign = lock(&self.foreign);
+        if foreign.len() >= FOREIGN {
+            foreign.pop_front();
+        }
+        foreign.push_back(request);
     }
 
     pub(crate) fn requests(&self) -> Vec<LoggedRequest> {
-        lock(&self.entries).list.clone()
+        lock(&self.entries).list.iter().cloned().collect()
     }
 
     pub(crate) fn foreign(&self) -> Vec<ForeignRequest> {
-        lock(&self.foreign).clone()
+        lock(&self.foreign).iter().cloned().collect()
     }
 
     pub(crate) fn clear(&self) {
         let mut entries = lock(&self.entries);
-        entries.cleared += entries.list.len();
+        entries.gone += entries.list.len();
         entries.list.clear();
         lock(&self.foreign).clear();
     }

@@ -8,9 +8,10 @@ use sandbox::{SandboxConfig, start};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: sandbox [--port N] [--log] [--no-stdin]
+const USAGE: &str = "usage: sandbox [--port N] [--log | --log-last N] [--no-stdin]
   --port N     the loopback port; without it, or 0, a free one
   --log        keep the requests for GET /_log
+  --log-last N keep the last N of them
   --no-stdin   do not stop when standard input closes
 GET / of the server lists its routes and options";
 
@@ -46,7 +47,8 @@ fn parse(arguments: &[String]) -> Option<(SandboxConfig, bool)> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--port" => config.port = rest.next()?.parse().ok()?,
-            "--log" => config.log = true,
+            "--log" => config.log = usize::MAX,
+            "--log-last" => config.log = rest.next()?.parse().ok()?,
             "--no-stdin" => watch_stdin = false,
             _ => return None,
         }

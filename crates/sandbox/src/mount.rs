@@ -1,6 +1,5 @@
 //! What one first path segment stands for: its dataset, its options and the state that goes with them.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use crate::limiter::{Bucket, Limiter};
 use crate::log::lock;
 use crate::options::{self, Options};
 use crate::random::draw;
+use crate::recent::Recent;
 use crate::server::wall_clock;
 use crate::shapes::{Shape, State};
 
@@ -37,7 +37,7 @@ pub(crate) struct Mount {
     limiters: Mutex<Vec<Limiter>>,
     /// What queries are paid with, and how many were refused for lack of it.
     points: Option<Mutex<(Bucket, u64)>>,
-    histories: Mutex<HashMap<u64, History>>,
+    histories: Mutex<Recent<History>>,
 }
 
 /// Which data, by the segment's name.
@@ -91,7 +91,7 @@ impl Mount {
             most_busy: AtomicUsize::new(0),
             limiters: Mutex::new(limiters),
             points: points.map(|bucket| Mutex::new((bucket, 0))),
-            histories: Mutex::new(HashMap::new()),
+            histories: Mutex::default(),
         })
     }
 
@@ -176,7 +176,7 @@ impl Mount {
             None
         } else {
             let mut histories = lock(&self.histories);
-            let known = histories.entry(request).or_default();
+            let known = histories.of(request);
             history = *known;
             faults.next(*seed, request, known)
         };
@@ -185,6 +185,12 @@ impl Mount {
             least + Duration::from_micros(draw(*seed, request, history.came().wrapping_add(1 << 32)) % span)
         });
         (fault, latency)
+    }
+
+    /// How many requests, arrivals and tokens are remembered: what must not grow for ever.
+    fn remembered(&self) -> usize {
+        let arrivals: usize = lock(&self.limiters).iter().map(Limiter::remembered).sum();
+        lock(&self.histories).len() + arrivals + self.state.remembered()
     }
 
     pub(crate) fn stats(&self) -> Value {
@@ -205,6 +211,7 @@ impl Mount {
             "requests": self.requests.load(Ordering::Relaxed),
             "most_at_once": self.most_busy.load(Ordering::Relaxed),
             "limiters": limiters,
+            "remembered": self.remembered(),
             "throttled": self.points.as_ref().map(|points| lock(points).1),
         })
     }

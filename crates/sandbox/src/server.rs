@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::log::{ForeignRequest, Log, LoggedRequest, lock};
-use crate::mount::Mount;
+use crate::mount::{Dataset, Mount};
 use crate::service::{self, Connection};
 
 /// Where to listen and what to keep.
@@ -22,9 +22,27 @@ use crate::service::{self, Connection};
 pub struct SandboxConfig {
     /// The loopback port; 0 takes a free one from the OS.
     pub port: u16,
-    /// Keep a log of all requests in memory.
-    pub log: bool,
+    /// How many of the last requests to keep in memory for [`Sandbox::log`]: 0 keeps none, `usize::MAX` all.
+    pub log: usize,
+    /// What there is to be asked for.
+    pub offers: Offers,
 }
+
+/// What a server answers to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offers {
+    /// All that it has.
+    #[default]
+    Everything,
+    /// What plans are practised on: no pages of its own (`/_stats`, `/_reset`, `/_log` and the like), no `hostile`,
+    /// no `bench`. For a process that runs the plans of others, for months: what it knows of datasets that were
+    /// asked for is forgotten when it is too much.
+    Practice,
+}
+
+/// First path segments that one server knows at most, so that a client that makes up ever new ones does not fill
+/// the memory.
+const MOUNTS: usize = 4_096;
 
 /// A running server. Dropping it stops it, with all its connections.
 pub struct Sandbox {
@@ -40,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) log: Option<Log>,
     /// What reached the other origin is always kept: nothing should.
     pub(crate) foreign: Log,
+    pub(crate) offers: Offers,
     started: Instant,
     /// By first path segment; a connection remembers the last one it used, so this is seldom locked.
     mounts: Mutex<HashMap<String, Arc<Mount>>>,
@@ -57,8 +76,9 @@ pub async fn start(config: SandboxConfig) -> io::Result<Sandbox> {
     let shared = Arc::new(Shared {
         origin: format!("http://{}", listener.local_addr()?),
         elsewhere: format!("http://{}", elsewhere.local_addr()?),
-        log: config.log.then(Log::default),
+        log: (config.log > 0).then(|| Log::of_last(config.log)),
         foreign: Log::default(),
+        offers: config.offers,
         started: clock(),
         mounts: Mutex::default(),
         generation: AtomicU64::new(0),
@@ -115,6 +135,18 @@ impl Shared {
             return Ok((Arc::clone(mount), generation));
         }
         let mount = Arc::new(Mount::new(segment, wall_clock() - self.now().as_millis() as i64)?);
+        if self.offers == Offers::Practice && matches!(mount.dataset, Dataset::Hostile | Dataset::Bench) {
+            return Err("this server has neither `hostile` nor `bench`; `sandbox` of its own does".to_owned());
+        }
+        if mounts.len() >= MOUNTS && self.offers == Offers::Practice {
+            // Nobody could ask for it. Connections go on with what they have.
+            mounts.clear();
+        }
+        if mounts.len() >= MOUNTS {
+            return Err(format!(
+                "{MOUNTS} datasets with their options are in use; POST /_reset forgets them"
+            ));
+        }
         mounts.insert(segment.to_owned(), Arc::clone(&mount));
         Ok((mount, generation))
     }

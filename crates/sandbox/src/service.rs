@@ -23,7 +23,7 @@ use crate::faults::Fault;
 use crate::log::{ForeignRequest, LoggedRequest, lock};
 use crate::mount::{Dataset, Mount};
 use crate::options::split_path;
-use crate::server::Shared;
+use crate::server::{Offers, Shared};
 use crate::{bench, hostile, market, random, shapes, tracker};
 
 /// Requests are small; a larger body is a mistake of the caller.
@@ -288,6 +288,7 @@ fn control(shared: &Shared, method: &Method, segment: &str) -> Answer {
     };
     match (method, segment) {
         (_, "") => answer::text(include_str!("routes.md")),
+        _ if shared.offers == Offers::Practice => refusal(StatusCode::NOT_FOUND, "no such page here"),
         (_, "_log") => match &shared.log {
             Some(log) => lines(log.requests().iter().map(LoggedRequest::to_json).collect()),
             None => refusal(StatusCode::NOT_FOUND, "no log is kept; start the server with --log"),

@@ -1,6 +1,6 @@
 //! What a reader of a store answers with: plain rows that serialize.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One run.
@@ -94,6 +94,108 @@ pub struct FailureRow {
     pub request: RequestRow,
     /// Why, as [`entities::Failure`] is serialized.
     pub failure: Value,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// It is to be made, or under way.
+    Open,
+    /// Its records landed.
+    Done,
+    /// Its answer was one that the plan calls empty, or it sat the run out.
+    Skipped,
+    /// It failed for good.
+    Failed,
+    /// Its run, or its task, began anew.
+    Undone,
+}
+
+impl RequestState {
+    /// As the ledger says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestState::Open => "open",
+            RequestState::Done => "done",
+            RequestState::Skipped => "skipped",
+            RequestState::Failed => "failed",
+            RequestState::Undone => "undone",
+        }
+    }
+}
+
+/// Which requests of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFilter {
+    /// In this state; none: in any.
+    pub state: Option<RequestState>,
+    /// Of this task; none: of any.
+    pub task: Option<String>,
+}
+
+/// A page of a run's requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RequestPage {
+    /// By id. The failure of one that did not fail is null.
+    pub requests: Vec<FailureRow>,
+    /// What `after` is for the next page; none: this is the last one.
+    pub next: Option<i64>,
+}
+
+/// A table that a plan made, or will make.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TableRow {
+    /// Its name.
+    pub name: String,
+    /// The plan it belongs to.
+    pub plan: String,
+    /// How rows land in it: `append`, `merge`, `replace`, `mirror`.
+    pub mode: String,
+    /// Its key, as fields of the records.
+    pub key: Vec<String>,
+    /// Its columns as they are in the file; none while nothing has landed.
+    pub columns: Vec<ColumnRow>,
+    /// How many rows it has; none if that cannot be told fast.
+    pub rows: Option<u64>,
+    /// They were counted. Else `rows` is the span of their numbers, and there may be fewer.
+    pub is_counted: bool,
+}
+
+/// A column of such a table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ColumnRow {
+    /// Its name.
+    pub name: String,
+    /// The field of the records that it holds; none: it is `_task`, `_deleted_at`, `_more`, or a user's own.
+    pub source: Option<String>,
+    /// `null` (nothing else so far), `bool`, `int`, `float`, `decimal`, `text`, `json`, `more`; of a user's own
+    /// column what it was declared as.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A page of a table's rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rows {
+    /// The columns, in the order of the values.
+    pub columns: Vec<ColumnRow>,
+    /// By row number, greatest first: what was added last. A row that merged keeps its number.
+    pub rows: Vec<RowValues>,
+    /// What `before` is for the next page; none: this is the last one.
+    pub next: Option<i64>,
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RowValues {
+    /// Its number.
+    pub rowid: i64,
+    /// Its values: null, true and false, numbers, and text. Decimals and JSON are text as they are held; so are
+    /// integers beyond ±2^53, which browsers would bend. Bytes are described.
+    pub values: Vec<Value>,
+    /// Some text was cut.
+    pub truncated: bool,
 }
 
 /// What a task's requests were like in finished runs: what `explain` estimates from.

@@ -4,8 +4,8 @@
 //! the store's lock, `running` means that its process died. Specs are matched between runs by name.
 
 use entities::{
-    BeginRequest, Begun, Frozen, Moment, ResumeMode, RunId, SchemaPolicy, SpecIndex, SpecProgress,
-    StoreError, SyncPlan, TaskId, Work,
+    BeginRequest, Begun, FinishedRun, FinishedSpec, Frozen, Moment, PlanName, ResumeMode, RunEnd, RunId,
+    SchemaPolicy, SpecIndex, SpecProgress, StoreError, SyncPlan, TaskId, Work,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -42,7 +42,8 @@ pub(crate) fn begin(
     let next = next_task(conn, others)?;
     let mut request = request.clone();
     let (run, resumed, changed) = match (unfinished, request.resume) {
-        (Some((run, work)), ResumeMode::Auto | ResumeMode::Resume) => {
+        (None, ResumeMode::Only) => return Err(nothing_unfinished(conn, &request.plan.name)?.into()),
+        (Some((run, work)), ResumeMode::Auto | ResumeMode::Resume | ResumeMode::Only) => {
             let run = RunId(run);
             let is_retry = work == work_text(Work::Failed);
             if request.work == Work::Failed && !is_retry {
@@ -88,6 +89,33 @@ pub(crate) fn begin(
     let next_task = TaskId(next_task(conn, others)?.max(active.first_task));
     let first_task = TaskId(active.first_task);
     Ok((active, Begun { run, resumed, frozen, specs, first_task, next_task, changed }))
+}
+
+fn nothing_unfinished(conn: &Connection, plan: &PlanName) -> Result<StoreError, Trouble> {
+    let last: Option<(i64, String)> = conn
+        .query_row(
+            "SELECT id, state FROM _sync_runs WHERE plan = ?1 AND state IN ('complete', 'failed')
+             ORDER BY id DESC LIMIT 1",
+            [plan.as_str()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((run, state)) = last else {
+        return Ok(StoreError::NothingUnfinished { plan: plan.clone(), last: None });
+    };
+    let specs = conn
+        .prepare(
+            "SELECT name, done, failed, skipped, records FROM _sync_specs WHERE run = ?1 AND NOT absent",
+        )?
+        .query_map([run], |row| {
+            let number = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
+            let (done, failed, skipped, records) = (number(1)?, number(2)?, number(3)?, number(4)?);
+            Ok((row.get(0)?, FinishedSpec { done, failed, skipped, records }))
+        })?
+        .collect::<Result<_, _>>()?;
+    let end = if state == RunEnd::Failed.as_str() { RunEnd::Failed } else { RunEnd::Complete };
+    let last = Some(Box::new(FinishedRun { run: RunId(run), end, specs }));
+    Ok(StoreError::NothingUnfinished { plan: plan.clone(), last })
 }
 
 fn next_task(conn: &Connection, others: bool) -> Result<i64, Trouble> {
@@ -186,7 +214,8 @@ pub(crate) fn is_owed_in_absence(request: &BeginRequest<'_>, index: SpecIndex) -
 /// Other runs have had its parent, but none had it as it is now: it is owed the records that its
 /// parent holds, also those that will not change any more. (A changed spec that appends is left
 /// alone: all it has would land a second time.) A run that meant to drive it with every record, and did
-/// not get them all, counts as none.
+/// not get them all, counts as none. If that was the last one that had it, and it was undone or left out with its
+/// parent, what it lacked is asked for now.
 pub(crate) fn is_new(
     conn: &Connection,
     plan: &SyncPlan,
@@ -194,6 +223,20 @@ pub(crate) fn is_new(
     index: SpecIndex,
 ) -> Result<bool, Trouble> {
     let Some(parent) = driver(plan, index) else { return Ok(false) };
+    let lacks: Option<bool> = conn
+        .query_row(
+            "SELECT s.every AND (r.state = 'undone' OR s.absent AND NOT EXISTS
+                 (SELECT 1 FROM _sync_specs p WHERE p.run = s.run AND p.name = ?4
+                  AND NOT p.absent AND p.ended AND p.failed = 0))
+             FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
+             WHERE r.plan = ?1 AND s.name = ?2 AND r.id <> ?3 AND r.work = 'all' ORDER BY r.id DESC LIMIT 1",
+            params![plan.name.as_str(), plan.spec(index).name, run.0, plan.spec(parent).name],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if lacks == Some(true) {
+        return Ok(true);
+    }
     let parent_was: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM _sync_specs s JOIN _sync_runs r ON r.id = s.run
          WHERE r.plan = ?1 AND s.name = ?2 AND r.id <> ?3)",

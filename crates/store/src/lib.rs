@@ -3,7 +3,7 @@
 //! [`Stores`] opens a store: one file with the plan's tables and, beside them, the ledger
 //! (`_sync_*`, see `ledger.rs`). Every call of [`entities::Store`] is one transaction; records and
 //! the completion of the task that brought them commit together. [`SqliteReader`] answers the
-//! command line's questions without a lock, also while a run writes.
+//! command line's and the server's questions without a lock, also while a run writes.
 //!
 //! **Invariant**: nothing here sends a request, reads a plan's text or decides what happens next.
 //! One process writes a store; a digit that came in is the digit that is held.
@@ -49,6 +49,10 @@ mod reader;
 mod sql;
 mod trouble;
 
-pub use answers::{CursorRow, FailureRow, HistoryRow, RequestRow, RunRow, SpecRow, TracedRow};
+pub use answers::{
+    ColumnRow, CursorRow, FailureRow, HistoryRow, RequestFilter, RequestPage, RequestRow, RequestState,
+    RowValues, Rows, RunRow, SpecRow, TableRow, TracedRow,
+};
+pub use lock::lock_path;
 pub use opener::Stores;
 pub use reader::SqliteReader;

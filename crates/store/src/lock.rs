@@ -21,7 +21,7 @@ pub(crate) struct StoreLock {
 impl StoreLock {
     /// Takes the lock of the store at `path`. `command` is shown to whoever finds it taken.
     pub(crate) fn take(path: &Path, command: &str) -> Result<StoreLock, StoreError> {
-        let lock_path = beside(path, ".lock");
+        let lock_path = lock_path(path);
         let broken = |error: std::io::Error| StoreError::Broken {
             store: lock_path.display().to_string(),
             doing: "lock",
@@ -63,6 +63,11 @@ fn holder(file: &mut File) -> String {
 fn now() -> Moment {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The file whose lock is that of the store at `path`: beside the real one, by whatever links it is called.
+pub fn lock_path(path: &Path) -> PathBuf {
+    beside(&path.canonicalize().unwrap_or_else(|_| path.to_owned()), ".lock")
 }
 
 /// `path` with `suffix` behind its file name.

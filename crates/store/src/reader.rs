@@ -1,8 +1,13 @@
-//! Read-only questions about a store, for the command line. Needs no lock and sees what has
-//! committed, also while a run writes.
+//! Read-only questions about a store, for the command line and the REST server. Needs no lock and sees what
+//! has committed, also while a run writes. Every answer is read into memory in one short transaction, so that
+//! nobody who is slow to take it keeps the WAL from being folded back.
 
+mod content; //  the rows of a table
 mod failed;
+mod requests;
+mod runs;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +16,7 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
 
-use crate::answers::{CursorRow, FailureRow, HistoryRow, RequestRow, RunRow, SpecRow, TracedRow};
+use crate::answers::{CursorRow, FailureRow, HistoryRow, RequestRow, TracedRow};
 use crate::ledger;
 use crate::sql::{quoted, quoted_list};
 use crate::trouble::Trouble;
@@ -33,51 +38,32 @@ const FROM: &str = "FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
 impl SqliteReader {
     /// Opens the store at `path`, which must exist and have a ledger.
     pub fn open(path: &Path) -> Result<SqliteReader, StoreError> {
+        let missing = |why: String| Trouble::Ledger(why).named(&path.display().to_string(), "read");
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(missing(error.to_string()));
+        }
+        SqliteReader::open_if_there(path)?
+            .ok_or_else(|| missing("it has no ledger: no plan has run into it".to_owned()))
+    }
+
+    /// Opens the store at `path`; none if there is no file, or no plan has run into it yet. Never makes a file.
+    pub fn open_if_there(path: &Path) -> Result<Option<SqliteReader>, StoreError> {
         let name = path.display().to_string();
-        let open = || -> Result<(Connection, i64), Trouble> {
-            if let Err(error) = std::fs::metadata(path) {
-                return Err(Trouble::Ledger(error.to_string()));
+        let open = || -> Result<Option<(Connection, i64)>, Trouble> {
+            match std::fs::metadata(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(Trouble::Ledger(error.to_string())),
+                Ok(_) => {}
             }
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(path, flags)?;
             conn.busy_timeout(Duration::from_secs(10))?;
-            let Some(found) = ledger::version(&conn)? else {
-                return Err(Trouble::Ledger("it has no ledger: no plan has run into it".to_owned()));
-            };
+            let Some(found) = ledger::version(&conn)? else { return Ok(None) };
             ledger::check_version(path, found)?;
-            Ok((conn, found))
+            Ok(Some((conn, found)))
         };
-        match open() {
-            Ok((conn, version)) => Ok(SqliteReader { name, conn, version }),
-            Err(trouble) => Err(trouble.named(&name, "read")),
-        }
-    }
-
-    /// The newest runs, of one plan or of all, newest first.
-    pub fn runs(&self, plan: Option<&str>, limit: usize) -> Result<Vec<RunRow>, StoreError> {
-        self.read(|conn| {
-            let mut statement = conn.prepare(
-                "SELECT id, plan, state, started_at, ended_at FROM _sync_runs
-                 WHERE ?1 IS NULL OR plan = ?1 ORDER BY id DESC LIMIT ?2",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut runs = statement
-                .query_map(params![plan, limit], |row| {
-                    Ok(RunRow {
-                        run: row.get(0)?,
-                        plan: row.get(1)?,
-                        state: row.get(2)?,
-                        started: time(row.get(3)?),
-                        ended: row.get::<_, Option<i64>>(4)?.map(time),
-                        tasks: Vec::new(),
-                    })
-                })?
-                .collect::<Result<Vec<_>, _>>()?;
-            for run in &mut runs {
-                run.tasks = specs(conn, run.run)?;
-            }
-            Ok(runs)
-        })
+        let opened = open().map_err(|trouble| trouble.named(&name, "read"))?;
+        Ok(opened.map(|(conn, version)| SqliteReader { name, conn, version }))
     }
 
     /// The failed requests of a run, at most `limit`.
@@ -195,8 +181,13 @@ impl SqliteReader {
         self.read(|conn| columns(conn, table))
     }
 
+    /// Asks within one transaction: all statements of a question see the same moment.
     fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        question(&self.conn).map_err(|trouble| trouble.named(&self.name, "read"))
+        self.conn
+            .unchecked_transaction()
+            .map_err(Trouble::from)
+            .and_then(|transaction| question(&transaction))
+            .map_err(|trouble| trouble.named(&self.name, "read"))
     }
 }
 
@@ -211,38 +202,22 @@ fn failure_rows(
     let mut rows = statement.query(parameters)?;
     let mut failures = Vec::new();
     while let Some(row) = rows.next()? {
-        let failure: Option<String> = row.get(16)?;
-        let failure = failure.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
-        failures.push(FailureRow { request: request(row)?, failure });
+        failures.push(failure(row)?);
     }
     Ok(failures)
-}
-
-fn specs(conn: &Connection, run: i64) -> Result<Vec<SpecRow>, Trouble> {
-    let mut statement = conn.prepare_cached(
-        "SELECT name, target, ended, done, failed, skipped, records,
-         (SELECT count(*) FROM _sync_tasks t WHERE t.run = s.run AND t.spec = s.spec AND t.state = 'open')
-         FROM _sync_specs s WHERE run = ?1 AND NOT absent ORDER BY spec",
-    )?;
-    let specs = statement.query_map([run], |row| {
-        Ok(SpecRow {
-            task: row.get(0)?,
-            table: row.get(1)?,
-            ended: row.get(2)?,
-            open: row.get(7)?,
-            done: row.get(3)?,
-            failed: row.get(4)?,
-            skipped: row.get(5)?,
-            records: row.get(6)?,
-        })
-    })?;
-    Ok(specs.collect::<Result<_, _>>()?)
 }
 
 fn request_of(conn: &Connection, task: i64) -> Result<Option<RequestRow>, Trouble> {
     let mut statement = conn.prepare_cached(&format!("SELECT {REQUEST} {FROM} WHERE t.id = ?1"))?;
     let mut rows = statement.query([task])?;
     rows.next()?.map(request).transpose()
+}
+
+/// From [`REQUEST`] and the error.
+fn failure(row: &Row<'_>) -> Result<FailureRow, Trouble> {
+    let failure: Option<String> = row.get(16)?;
+    let failure = failure.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
+    Ok(FailureRow { request: request(row)?, failure })
 }
 
 fn request(row: &Row<'_>) -> Result<RequestRow, Trouble> {
@@ -332,6 +307,11 @@ fn json(value: SqlValue) -> Value {
         SqlValue::Text(text) => Value::from(text),
         SqlValue::Blob(bytes) => Value::from(format!("{} bytes", bytes.len())),
     }
+}
+
+/// The greatest number below `before`; a bound that an index serves, also where there is none.
+fn upto(before: Option<i64>) -> i64 {
+    before.map_or(i64::MAX, |before| before.saturating_sub(1))
 }
 
 fn time(millis: i64) -> String {

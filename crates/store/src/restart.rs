@@ -81,7 +81,8 @@ pub(crate) fn restart(
     Ok(())
 }
 
-/// What the run makes again was asked for by the spec as it was.
+/// What the run makes again was asked for by the spec as it was. A retry expands nothing: what the spec would ask
+/// for by itself in another run is opened again.
 fn refit_debts(
     conn: &Connection,
     plan: &SyncPlan,
@@ -96,9 +97,18 @@ fn refit_debts(
         )?
         .query_map(params![run.0, number], Request::read)?
         .collect::<Result<_, _>>()?;
+    let is_retry: bool = conn.query_row(
+        "SELECT watermark = ?3 FROM _sync_specs WHERE run = ?1 AND spec = ?2",
+        params![run.0, number, retry::EVERYTHING],
+        |row| row.get(0),
+    )?;
     let mut anew = HashSet::new();
     for request in open {
-        match debts::again(plan, index, &request, false)? {
+        let again = match debts::again(plan, index, &request, false)? {
+            Again::ByItself if is_retry && retry::same_names(plan, index, &request)? => Again::FromPageOne,
+            again => again,
+        };
+        match again {
             Again::AsItWas => {}
             Again::FromPageOne if !anew.insert(debts::begin_anew(conn, plan, index, request.id)?) => {
                 conn.execute("UPDATE _sync_tasks SET state = 'undone' WHERE id = ?1", [request.id])?;

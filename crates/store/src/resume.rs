@@ -77,13 +77,13 @@ pub(crate) fn resume(
         }
     }
     for index in new {
-        if undo::take_in(conn, request.plan, run, index)? {
-            continue;
-        }
-        // Records that its parent has landed in this run without it must come again to drive it.
         let parent = driver(request.plan, index);
         let late =
             parent.filter(|parent| held.iter().any(|(name, _)| *name == request.plan.spec(*parent).name));
+        if undo::take_in(conn, request.plan, run, index, parent.is_some() && late.is_none())? {
+            continue;
+        }
+        // Records that its parent has landed in this run without it must come again to drive it.
         restarted.extend(late.filter(|parent| !restarted.contains(parent)));
         let every = late.is_some() || is_new(conn, request.plan, run, index)?;
         add_spec(conn, request.plan, run, index, false, every)?;

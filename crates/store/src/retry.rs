@@ -120,7 +120,8 @@ fn is_whole(plan: &SyncPlan, specs: &[SpecIndex], index: SpecIndex) -> bool {
     specs.contains(&index) && is_full_copy(plan.spec(index).mode)
 }
 
-fn same_names(plan: &SyncPlan, index: SpecIndex, request: &Request) -> Result<bool, Trouble> {
+/// Whether what the request was for has the names that the spec has now.
+pub(crate) fn same_names(plan: &SyncPlan, index: SpecIndex, request: &Request) -> Result<bool, Trouble> {
     let bindings: Map<String, Value> =
         request.bindings.as_ref().map_or(Ok(Map::new()), |text| serde_json::from_str(text))?;
     Ok(debts::has_names_of(plan.spec(index), &bindings))

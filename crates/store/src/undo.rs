@@ -137,14 +137,23 @@ pub(crate) fn leave_out(
 }
 
 /// A spec that the run had left out, and is asked for now: what was owed to the next run is its own
-/// to do. False if the run does not know the spec at all.
+/// to do. `parent_begins`: its parent begins in this run, and if every record drives the spec, drives it with those
+/// again. False if the run does not know the spec at all.
 pub(crate) fn take_in(
     conn: &Connection,
     plan: &SyncPlan,
     run: RunId,
     index: SpecIndex,
+    parent_begins: bool,
 ) -> Result<bool, Trouble> {
     let spec = plan.spec(index);
+    if parent_begins {
+        conn.execute(
+            "UPDATE _sync_tasks SET owed = NULL WHERE owed IS NOT NULL AND origin IS NULL AND run = ?1
+             AND spec = (SELECT spec FROM _sync_specs WHERE run = ?1 AND name = ?2 AND every)",
+            params![run.0, spec.name],
+        )?;
+    }
     let known = conn.execute(
         "UPDATE _sync_specs SET absent = 0, fingerprint = ?3, target = ?4 WHERE run = ?1 AND name = ?2",
         params![run.0, spec.name, spec.fingerprint, spec.table],

@@ -1,7 +1,7 @@
 //! Token endpoints (RFC 6749) and login sessions. Tokens are good for a time and a number of requests (`expires`,
 //! `uses`); a refresh token is good once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,6 +16,12 @@ use crate::ask::Ask;
 use crate::log::lock;
 use crate::mount::Mount;
 
+/// An access token is this and its number, from 1.
+const ACCESS: &str = "practice-access-";
+
+/// Of older ones none is good any more, however long they were to be.
+const KEPT: u64 = 1_000;
+
 /// The first refresh token is this and `0`; each next one counts on.
 const REFRESH: &str = "practice-refresh-";
 
@@ -23,10 +29,18 @@ const REFRESH: &str = "practice-refresh-";
 #[derive(Default)]
 pub(in crate::shapes) struct Tokens {
     given: u64,
-    access: HashMap<String, Access>,
+    /// By number.
+    access: BTreeMap<u64, Access>,
     /// The only refresh token that is good. None: a server that has just started takes the client's word for it,
     /// since it has forgotten.
     refresh: Option<u64>,
+}
+
+impl Tokens {
+    /// How many there are that may be good.
+    pub(in crate::shapes) fn len(&self) -> usize {
+        self.access.len()
+    }
 }
 
 struct Access {
@@ -92,7 +106,7 @@ pub(super) fn refused_session(mount: &Mount, ask: &Ask<'_>) -> Option<Answer> {
 
 fn refused(mount: &Mount, ask: &Ask<'_>, token: Option<&str>) -> Option<Answer> {
     let mut tokens = lock(&mount.state.tokens);
-    if let Some(access) = token.and_then(|token| tokens.access.get_mut(token))
+    if let Some(access) = token.and_then(number).and_then(|number| tokens.access.get_mut(&number))
         && access.uses > 0
         && ask.arrived < access.until
     {
@@ -106,10 +120,22 @@ fn refused(mount: &Mount, ask: &Ask<'_>, token: Option<&str>) -> Option<Answer> 
 fn give(mount: &Mount, ask: &Ask<'_>) -> String {
     let mut tokens = lock(&mount.state.tokens);
     tokens.given += 1;
-    let token = format!("practice-access-{}", tokens.given);
     let until = ask.arrived.saturating_add(Duration::from_secs(mount.options.expires));
-    tokens.access.insert(token.clone(), Access { uses: mount.options.uses, until });
-    token
+    let number = tokens.given;
+    tokens.access.insert(number, Access { uses: mount.options.uses, until });
+    // The oldest go first: used up, too old, or too many.
+    while let Some(oldest) = tokens.access.first_entry()
+        && (oldest.get().uses == 0 || oldest.get().until <= ask.arrived || number - oldest.key() >= KEPT)
+    {
+        oldest.remove();
+    }
+    format!("{ACCESS}{number}")
+}
+
+/// The number of a token as we write it.
+fn number(token: &str) -> Option<u64> {
+    let number: u64 = token.strip_prefix(ACCESS)?.parse().ok()?;
+    (token == format!("{ACCESS}{number}")).then_some(number)
 }
 
 /// What is wrong with a token request, as RFC 6749, section 5.2, says it.

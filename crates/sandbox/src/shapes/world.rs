@@ -1,7 +1,6 @@
 //! The things that the APIs of `shapes` tell of, and how they change. A thing is a pure function of the seed, its
 //! number and the instants at which the data grew; nothing else is kept.
 
-use std::collections::HashSet;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use crate::log::lock;
 use crate::market::decimal;
 use crate::mount::Mount;
 use crate::random::draw;
+use crate::recent::Recent;
 use crate::tracker::pick;
 
 const DEFAULT_RECORDS: u64 = 240;
@@ -31,7 +31,7 @@ pub(crate) struct State {
     grown: Mutex<Vec<i64>>,
     pub(super) tokens: Mutex<Tokens>,
     /// Requests that were answered once.
-    seen: Mutex<HashSet<u64>>,
+    seen: Mutex<Recent<bool>>,
 }
 
 impl State {
@@ -46,9 +46,14 @@ impl State {
         grown.len()
     }
 
+    /// How many requests and tokens are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        lock(&self.seen).len() + lock(&self.tokens).len()
+    }
+
     /// Whether a request comes for the first time.
     pub(super) fn is_new(&self, request: u64) -> bool {
-        lock(&self.seen).insert(request)
+        !std::mem::replace(lock(&self.seen).of(request), true)
     }
 }
 

@@ -31,7 +31,7 @@ impl Got {
 }
 
 pub(crate) async fn sandbox() -> Sandbox {
-    start(SandboxConfig { port: 0, log: true }).await.unwrap()
+    start(SandboxConfig { log: usize::MAX, ..SandboxConfig::default() }).await.unwrap()
 }
 
 pub(crate) async fn get(sandbox: &Sandbox, path: &str) -> Got {

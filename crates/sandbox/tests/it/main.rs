@@ -6,4 +6,5 @@ mod client;
 mod datasets;
 mod gates;
 mod hostility;
+mod months;
 mod shapes;

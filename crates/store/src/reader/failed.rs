@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use entities::StoreError;
-use rusqlite::{Connection, Row, params};
-use serde_json::Value;
+use rusqlite::{Connection, params};
 
-use super::{FROM, FailureRow, REQUEST, SqliteReader, request};
+use super::{FROM, FailureRow, REQUEST, SqliteReader, failure};
 use crate::trouble::Trouble;
 
 impl SqliteReader {
@@ -81,11 +80,4 @@ fn last_runs(conn: &Connection, plan: &str) -> Result<HashSet<(i64, String)>, Tr
     )?;
     let last = statement.query_map([plan], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(last.collect::<Result<_, _>>()?)
-}
-
-/// From [`REQUEST`] and the error.
-fn failure(row: &Row<'_>) -> Result<FailureRow, Trouble> {
-    let failure: Option<String> = row.get(16)?;
-    let failure = failure.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
-    Ok(FailureRow { request: request(row)?, failure })
 }

@@ -147,6 +147,110 @@ fn a_changed_child_starts_over_with_every_record_of_its_parent() {
     assert_eq!(land_parents(&mut f, run, 0, 1, both).children, [(SpecIndex(1), 2)]);
 }
 
+/// A child that starts over waits for its parent to land again. If the run then goes on without both, or is undone, the
+/// next one makes up for it: the parent's rows stay, and look unchanged.
+#[test]
+fn what_a_child_that_started_over_still_lacks_is_made_up_for() {
+    let parents = json!([{"id": 1}, {"id": 2}, {"id": 3}]);
+    for mode in [Mode::Append, Mode::Merge] {
+        for driven_again in [false, true] {
+            for undone in [false, true] {
+                let mut f = Fixture::new();
+                let case = format!("{mode:?}, driven again: {driven_again}, undone: {undone}");
+                let key: &[&str] = if mode == Mode::Merge { &["a"] } else { &[] };
+                let specs = vec![
+                    spec("parents", Mode::Merge, &["id"]),
+                    child_of(spec("c", mode, key), 0),
+                    spec("other", Mode::Append, &[]),
+                ];
+                let before = plan("p", specs);
+                if mode == Mode::Merge {
+                    // It has been run before; nothing but what changes would drive it.
+                    let run = f.begin(&before);
+                    f.end(run, &[(0, 0), (1, 0), (2, 0)], RunEnd::Complete);
+                }
+                let run = f.begin(&before);
+                land_parents(&mut f, run, 0, 1, parents.clone());
+                let task = f.open_tasks(run, 1).remove(0);
+                f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 1}]))))))]);
+
+                let mut changed = before.clone();
+                changed.tasks[1].fingerprint = "2".to_owned();
+                f.try_begin(&changed, ResumeMode::Resume).unwrap();
+                if driven_again {
+                    assert_eq!(
+                        land_parents(&mut f, run, 0, 1, json!([{"id": 1}])).children.len(),
+                        1,
+                        "{case}"
+                    );
+                    let task = f.open_tasks(run, 1).remove(0);
+                    let landing = landing_of(run, task, Ok(batch(&json!([{"a": 1}]))));
+                    f.commit(vec![Entry::Land(Box::new(landing))]);
+                }
+                let next = if undone {
+                    f.begin_some_afresh(&before, &[0, 1, 2])
+                } else {
+                    let run = f.resume_some(&changed, &[2]);
+                    f.end(run, &[(2, 0)], RunEnd::Complete);
+                    f.begin(&before)
+                };
+                land_parents(&mut f, next, 0, 1, parents.clone());
+                let mut records: Vec<i64> = Vec::new();
+                for task in f.open_tasks(next, 1) {
+                    let id = task.bindings.0["parent"]["id"].as_i64().unwrap();
+                    records.push(id);
+                    let landing = landing_of(next, task, Ok(batch(&json!([{"a": id}]))));
+                    f.commit(vec![Entry::Land(Box::new(landing))]);
+                }
+                records.sort_unstable();
+                assert_eq!(records, [1, 2, 3], "{case}");
+                f.end(next, &[(0, 0), (1, 0), (2, 0)], RunEnd::Complete);
+                assert_eq!(f.rows("SELECT a FROM c ORDER BY a"), ["1", "2", "3"], "{case}");
+                // Once is enough.
+                let last = f.begin(&before);
+                assert!(land_parents(&mut f, last, 0, 1, parents.clone()).children.is_empty(), "{case}");
+                assert!(f.open_tasks(last, 1).is_empty(), "{case}");
+            }
+        }
+    }
+}
+
+/// The same run goes on with both again: nothing is driven twice.
+#[test]
+fn a_child_that_started_over_and_was_left_out_is_taken_in_once() {
+    for driven_again in [false, true] {
+        let mut f = Fixture::new();
+        let specs = vec![
+            spec("parents", Mode::Merge, &["id"]),
+            child_of(spec("c", Mode::Append, &[]), 0),
+            spec("other", Mode::Append, &[]),
+        ];
+        let before = plan("p", specs);
+        let parents = json!([{"id": 1}, {"id": 2}, {"id": 3}]);
+        let run = f.begin(&before);
+        land_parents(&mut f, run, 0, 1, parents.clone());
+        let mut changed = before.clone();
+        changed.tasks[1].fingerprint = "2".to_owned();
+        f.try_begin(&changed, ResumeMode::Resume).unwrap();
+        if driven_again {
+            land_parents(&mut f, run, 0, 1, json!([{"id": 1}]));
+            let task = f.open_tasks(run, 1).remove(0);
+            f.commit(vec![Entry::Land(Box::new(landing_of(run, task, Ok(batch(&json!([{"a": 1}]))))))]);
+        }
+        f.resume_some(&changed, &[2]);
+        f.resume_some(&changed, &[0, 1, 2]);
+        land_parents(&mut f, run, 0, 1, parents);
+        let records: Vec<_> = f
+            .open_tasks(run, 1)
+            .iter()
+            .map(|task| task.bindings.0["parent"]["id"].as_i64().unwrap())
+            .collect();
+        let mut sorted = records.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [1, 2, 3], "driven again: {driven_again}");
+    }
+}
+
 /// The child of `parents` with a list of `others`, too.
 fn with_list(mode: Mode) -> SyncPlan {
     let mut child = child_of(spec("c", mode, &["a"]), 0);

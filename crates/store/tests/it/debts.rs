@@ -248,6 +248,46 @@ fn retry_makes_what_failed_and_nothing_else() {
     assert!(matches!(f.retry(&plan), Err(StoreError::NothingToRetry { .. })));
 }
 
+/// A retry that is resumed with a changed plan asks for what had failed as the plan has it now: nothing else would,
+/// since a retry expands nothing.
+#[test]
+fn a_retry_whose_plan_changes_still_makes_what_failed() {
+    for (names, expected) in [("n", 1), ("other", 0)] {
+        let list = |name: &str| {
+            let mut spec = spec("a", Mode::Append, &[]);
+            let over = Over::Range { from: 0, to: 1, step: 1 };
+            spec.foreach.push(entities::Foreach {
+                name: name.to_owned(),
+                over,
+                at: entities::Place::default(),
+            });
+            spec
+        };
+        let mut f = Fixture::new();
+        let before = plan("p", vec![list("n")]);
+        let run = f.begin(&before);
+        f.land(run, 0, 0, json!([{"v": 0}]));
+        f.fail(run, 0, 1);
+        f.end(run, &[(0, 1)], RunEnd::Failed);
+        assert_eq!(f.retry(&before).unwrap().specs[0].open, 1);
+        f.open();
+
+        let mut changed = plan("p", vec![list(names)]);
+        changed.tasks[0].fingerprint = "2".to_owned();
+        let begun = f.try_begin(&changed, ResumeMode::Resume).unwrap();
+        assert_eq!((begun.resumed, begun.specs[0].open), (true, expected), "{names}");
+        if expected == 0 {
+            // What it asked for is no request of the plan any more.
+            continue;
+        }
+        let task = f.open_tasks(begun.run, 0).remove(0);
+        assert_eq!((task.page.number, task.bindings.0["n"].clone()), (1, json!(1)));
+        f.commit(vec![Entry::Land(Box::new(landing_of(begun.run, task, Ok(batch(&json!([{"v": 1}]))))))]);
+        f.end(begun.run, &[(0, 0)], RunEnd::Complete);
+        assert_eq!(f.rows("SELECT v FROM a ORDER BY v"), ["0", "1"]);
+    }
+}
+
 #[test]
 fn a_full_copy_of_children_is_retried_with_the_records_that_drove_it() {
     let plan = plan("p", vec![spec("m", Mode::Merge, &["id"]), child_of(spec("r", Mode::Replace, &[]), 0)]);

@@ -1,6 +1,6 @@
 //! Plans, records and landings in few words, and a store in a temporary directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use entities::{
@@ -157,7 +157,8 @@ pub(crate) fn begin_request(plan: &SyncPlan) -> BeginRequest<'_> {
 
 /// A store that can be dropped and opened again.
 pub(crate) struct Fixture {
-    directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
+    path: PathBuf,
     pub store: Option<Box<dyn Store>>,
     pub next: i64,
 }
@@ -165,13 +166,19 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
-        let mut fixture = Fixture { directory, store: None, next: 1 };
+        let path = directory.path().join("store.db");
+        Fixture { _directory: Some(directory), ..Fixture::at(&path) }
+    }
+
+    /// A store that others know of.
+    pub(crate) fn at(path: &Path) -> Fixture {
+        let mut fixture = Fixture { _directory: None, path: path.to_owned(), store: None, next: 1 };
         fixture.open();
         fixture
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.directory.path().join("store.db")
+        self.path.clone()
     }
 
     pub(crate) fn open(&mut self) {

@@ -24,6 +24,16 @@ fn the_second_is_told_who_has_it() {
 
 #[cfg(unix)]
 #[test]
+fn a_link_to_a_store_is_locked_with_it() {
+    let f = Fixture::new();
+    let link = f.path().with_file_name("link.db");
+    std::os::unix::fs::symlink(f.path(), &link).unwrap();
+    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(link));
+    assert!(matches!(result.err(), Some(StoreError::Locked { .. })));
+}
+
+#[cfg(unix)]
+#[test]
 fn a_new_store_is_the_users_alone() {
     use std::os::unix::fs::PermissionsExt;
     let f = Fixture::new();

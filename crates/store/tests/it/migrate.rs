@@ -2,7 +2,7 @@
 
 use entities::{Entry, Mode, ResumeMode, RunEnd};
 use serde_json::json;
-use store::SqliteReader;
+use store::{RequestFilter, SqliteReader};
 
 use crate::fixture::{Fixture, batch, cursor, follow_up, landing_of, plan, spec, with_cursor};
 
@@ -36,6 +36,11 @@ fn an_unfinished_run_of_version_1_goes_on() {
         let reader = SqliteReader::open(&f.path()).unwrap();
         assert_eq!(reader.cursors("p", 9).unwrap()[0].value, Some(json!(5)), "read as it is");
         assert_eq!(reader.failures(2, 9).unwrap().len(), 1);
+        let page = reader.requests(2, &RequestFilter::default(), None, 9).unwrap();
+        assert_eq!(page.requests.iter().map(|found| found.request.id).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(reader.run(1).unwrap().unwrap().state, "complete");
+        assert_eq!(reader.tables(Some("p")).unwrap()[0].rows, Some(2));
+        assert_eq!(reader.rows("p", "t", None, 9, 9).unwrap().unwrap().rows.len(), 2);
         drop(reader);
         f.open();
         assert_eq!(f.rows("SELECT value FROM _sync_meta WHERE key = 'version'"), ["2"]);

@@ -45,6 +45,30 @@ fn a_resumed_run_knows_how_far_it_is() {
 }
 
 #[test]
+fn whoever_only_resumes_is_told_how_the_last_run_ended() {
+    let mut f = Fixture::new();
+    let plan = plan("p", vec![spec("t", Mode::Append, &[])]);
+    let last_of = |refused: Result<_, StoreError>| match refused {
+        Err(StoreError::NothingUnfinished { last, .. }) => last,
+        Err(other) => panic!("{other}"),
+        Ok(begun) => panic!("{begun:?}"),
+    };
+    assert_eq!(last_of(f.try_begin(&plan, ResumeMode::Only)), None);
+    for end in [RunEnd::Complete, RunEnd::Failed] {
+        let run = f.begin(&plan);
+        f.land(run, 0, 0, json!([{"a": 1}, {"a": 2}]));
+        f.open();
+        assert_eq!(f.try_begin(&plan, ResumeMode::Only).unwrap().run, run);
+        f.end(run, &[], RunEnd::Interrupted);
+        assert!(f.try_begin(&plan, ResumeMode::Only).unwrap().resumed);
+        f.end(run, &[], end);
+        let last = last_of(f.try_begin(&plan, ResumeMode::Only)).unwrap();
+        assert_eq!((last.run, last.end, last.specs[0].0.as_str()), (run, end, "t"));
+        assert_eq!((last.specs[0].1.done, last.specs[0].1.records), (1, 2));
+    }
+}
+
+#[test]
 fn a_changed_plan_is_refused_resumed_or_undone() {
     let before = plan(
         "p",
