@@ -10,6 +10,12 @@ use plan::Lookup;
 
 use crate::Allowances;
 
+/// Whether a host, and a port of it, may be reached.
+pub type Reachable = Arc<dyn Fn(&str, Option<u16>) -> bool + Send + Sync>;
+
+/// The wall clock, read anew each time.
+pub type WallClock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
 /// What a service is made of.
 pub struct ServiceConfig {
     /// Where it keeps what lasts: `serve.db` and its lock. Made (0700) if it is not there.
@@ -23,7 +29,10 @@ pub struct ServiceConfig {
     /// Environment, files and commands of this process; asked only for what is allowed.
     pub lookup: Arc<dyn Lookup + Send + Sync>,
     /// The wall clock, read anew each time: schedules follow it.
-    pub wall: Arc<dyn Fn() -> Moment + Send + Sync>,
+    pub wall: WallClock,
+    /// Whether a plan may reach a host, given as an address or a name of this machine, at a port. Asked when a text is
+    /// read, about what stands in it; connections are looked at by whoever makes them.
+    pub reachable: Reachable,
     /// The longest wait a limit may ask of a run; a longer one ends it, and it goes on by itself at its time.
     pub wait: Duration,
 }

@@ -55,6 +55,9 @@ pub enum ServiceError {
         /// The system's words.
         why: String,
     },
+    /// A part of us panicked.
+    #[error("{0} panicked; this is a bug of syncctl, please report it")]
+    Bug(&'static str),
     /// The service has been shut down.
     #[error("the server is shutting down")]
     Closed,

@@ -6,16 +6,35 @@
 //! **Invariant**: a plan that came in may look up, name and reach only what the server's owner allowed
 //! ([`Allowances`]); what a caller was told is durable. Nothing here knows HTTP.
 
+mod service;
+
 mod allowances;
 mod config;
 mod error;
 mod event;
-mod service;
 mod view;
 
+mod aftermath;
+mod asking;
+mod held;
+mod keeper;
+mod operation;
+
+mod book;
+mod private_files;
+mod stored_report;
+
+mod permitted_lookup;
+mod reading;
+mod store_path;
+
+mod schedule;
+mod totals;
+
 pub use allowances::Allowances;
-pub use config::ServiceConfig;
+pub use config::{Reachable, ServiceConfig, WallClock};
 pub use error::ServiceError;
 pub use event::{PlanEvent, ServiceEvent};
+pub use schedule::due_times;
 pub use service::{Checked, Replaced, Service, StartOptions};
 pub use view::{Busy, Counts, PlanDetail, PlanView, RunEndView, Snapshot, Totals};

@@ -67,7 +67,8 @@ pub struct PlanView {
     pub busy: Option<Busy>,
     /// `[schedule]`, as the plan says it.
     pub schedule: Option<String>,
-    /// When its schedule starts it next; none if it has none or is paused.
+    /// When its schedule starts it next; none if it has none or is paused. A moment that has passed is made up for as
+    /// soon as it can be: when its run has ended.
     pub next_run: Option<Moment>,
     /// When it goes on by itself: a limit asked for a wait, or the store was broken.
     pub resumes_at: Option<Moment>,

@@ -1,0 +1,140 @@
+//! From text to plan, under what the server's owner allows.
+//!
+//! Everything here blocks (files, commands, large texts) and runs on blocking threads.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entities::{Place, Secrets, SourceText, StoreTarget, SyncPlan};
+use plan::{Bounds, Diagnostic, Diagnostics, Severity};
+use toml::de::DeTable;
+
+use crate::config::Reachable;
+use crate::permitted_lookup::PermittedLookup;
+use crate::private_files::make_directory;
+use crate::store_path::StoreRoots;
+
+/// What a plan of a server is called in messages.
+const NAME: &str = "plan.toml";
+
+/// What a plan may ask of the one process that all plans share: no answer fills its memory, none that never comes holds
+/// a request of it for ever.
+const BOUNDS: Bounds = Bounds {
+    max_body: 256 << 20,
+    timeout: Duration::from_secs(3_600),
+    attempts: 100,
+    backoff: Duration::from_secs(3_600),
+};
+
+/// Reads texts.
+pub(crate) struct Reader {
+    pub(crate) lookup: PermittedLookup,
+    pub(crate) stores: StoreRoots,
+    pub(crate) reachable: Reachable,
+}
+
+/// A text that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) plan: Arc<SyncPlan>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+impl Reader {
+    /// Reads a text; its store is put where this server puts it.
+    pub(crate) fn read(&self, text: &str) -> Result<Reading, Diagnostics> {
+        let loaded = plan::load(NAME, text, &self.lookup, &[])?;
+        let (mut plan, warnings) = (loaded.plan, loaded.warnings);
+        let mut refused = plan::private_addresses(&plan, &*self.reachable);
+        refused.extend(plan::excesses(&plan, &BOUNDS));
+        let StoreTarget::Sqlite(path) = &plan.store;
+        match self.stores.place(path) {
+            Ok(path) => plan.store = StoreTarget::Sqlite(path),
+            Err(why) => {
+                let message = format!("the store `{}` {}", path.display(), why.why);
+                refused.push(Diagnostic {
+                    severity: Severity::Error,
+                    code: "store-path",
+                    message,
+                    place: store_place(&plan.source),
+                    label: Some("not a store of this server".to_owned()),
+                    also: None,
+                    help: Some(why.help),
+                });
+            }
+        }
+        if refused.is_empty() {
+            return Ok(Reading { plan: Arc::new(plan), warnings });
+        }
+        let mut list = warnings;
+        list.extend(refused);
+        list.sort_by_key(|diagnostic| (diagnostic.place.start, diagnostic.place.end));
+        Err(Diagnostics { source: plan.source, list })
+    }
+
+    /// Reads a text that comes in, and sees whether its secrets can be had.
+    pub(crate) fn accept(&self, text: &str) -> Result<Reading, Diagnostics> {
+        let reading = self.read(text)?;
+        plan::resolve_secrets(&reading.plan, &self.lookup)?;
+        Ok(reading)
+    }
+
+    /// All that a run needs: the plan as it reads now, its secrets, and the directory of its store.
+    pub(crate) fn prepare(&self, text: &str) -> Result<(Reading, Secrets), Diagnostics> {
+        let reading = self.read(text)?;
+        let secrets = plan::resolve_secrets(&reading.plan, &self.lookup)?;
+        let StoreTarget::Sqlite(path) = &reading.plan.store;
+        if let Some(directory) = path.parent().filter(|directory| directory.starts_with(&self.stores.root)) {
+            // If it cannot be made the store says so, and is tried again.
+            let _ = make_directory(directory);
+        }
+        Ok((reading, secrets))
+    }
+
+    /// Where the store of a plan lies whose text is none any more: where it does by default.
+    pub(crate) fn default_store(&self, name: &str) -> StoreTarget {
+        let path = Path::new(name).with_extension("db");
+        StoreTarget::Sqlite(self.stores.place(&path).unwrap_or_else(|_| self.stores.root.join(path)))
+    }
+}
+
+/// The first error, in one line.
+pub(crate) fn first_error(diagnostics: &Diagnostics) -> String {
+    let first = diagnostics.list.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+    let Some(first) = first else { return "the plan cannot be read".to_owned() };
+    let more = match diagnostics.errors() {
+        0 | 1 => String::new(),
+        errors => format!(" (and {} more)", errors - 1),
+    };
+    if first.place.line == 0 {
+        return format!("{}{more}", first.message);
+    }
+    format!("line {}: {}{more}", first.place.line, first.message)
+}
+
+/// Where `sqlite` of `[store]` stands, or the plan's name, from which the store's is made.
+fn store_place(source: &SourceText) -> Place {
+    let span = DeTable::parse(&source.text).ok().and_then(|table| {
+        let value = |section: &str, key: &str| {
+            let section = table.get_ref().get(section)?.get_ref().as_table()?;
+            Some(section.get(key)?.span())
+        };
+        value("store", "sqlite").or_else(|| value("plan", "name"))
+    });
+    span.map_or(Place::default(), |span| place(&source.text, span))
+}
+
+fn place(text: &str, span: Range<usize>) -> Place {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let before = text.get(..span.start).unwrap_or("");
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+    Place {
+        start: number(span.start),
+        end: number(span.end),
+        line: number(before.matches('\n').count() + 1),
+        column: number(column),
+    }
+}
