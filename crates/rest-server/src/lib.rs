@@ -5,7 +5,24 @@
 //! (RFC 9457). It starts no run and reads no plan by itself: that is the service's.
 
 mod config;
+mod impatient;
 mod server;
 
+mod guard;
+mod routes;
+
+mod extract;
+mod problem;
+mod views;
+
+mod events;
+mod metrics;
+mod openapi;
+mod page;
+
+mod app;
+
 pub use config::RestConfig;
+pub use openapi::document;
+pub use routes::listing;
 pub use server::serve;
