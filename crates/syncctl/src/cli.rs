@@ -1,10 +1,22 @@
 //! The command line as it is typed: subcommands, flags and their help. The doc comments are what
 //! `--help` and the manual say. Not what the commands do: one file each under `commands/`.
 
+mod plans;
+mod serve;
+mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use plans::{
+    AddArgs, ListArgs, NamesArgs, PlansArgs, PlansCommand, RemoveArgs, ServerArgs, ShowArgs, StartArgs,
+    WatchArgs,
+};
+pub(crate) use serve::{LogKind, ServeArgs};
+pub(crate) use values::{FormatKind, OutputKind, ProgressKind};
+use values::{parse_assignment, parse_duration};
 
 /// Keeps a local copy of what HTTP APIs hold, exactly once.
 ///
@@ -33,13 +45,15 @@ Examples:
   syncctl run plans/quickstart.toml         run a plan on the built-in practice API
   syncctl explain plans/github-issues.toml  what it would request, and how long that takes
   syncctl validate                          check every plan in plans/
+  syncctl serve                             leave it running: schedules, a page to watch, an API
+  syncctl plans add plans/quickstart.toml   give a plan to that server
 
 Exit codes:
   0    complete
-  1    it ran and the answer is no: requests failed for good, it does not fit
+  1    it ran and the answer is no: requests failed for good, it does not fit, the server refuses
   2    the plan or the arguments are wrong
   3    a limit asks for a wait longer than --wait; resumable
-  4    the store or the system failed
+  4    the store or the system failed, no server answers
   130  interrupted; resumable";
 
 /// The subcommands, in the order in which a newcomer needs them.
@@ -55,6 +69,8 @@ pub(crate) enum Command {
     Failures(FailuresArgs),
     Retry(RetryArgs),
     Trace(TraceArgs),
+    Serve(ServeArgs),
+    Plans(PlansArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -66,6 +82,7 @@ impl Command {
         let progress = match self {
             Command::Run(args) => args.progress,
             Command::Retry(args) => args.progress,
+            Command::Serve(args) => return args.log == LogKind::Json,
             _ => return false,
         };
         progress == ProgressKind::Json
@@ -384,64 +401,6 @@ Examples:
   syncctl man | man -l -")]
 pub(crate) struct ManArgs {}
 
-/// `--progress`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressKind {
-    /// Bars on a terminal, plain lines elsewhere.
-    Auto,
-    /// One bar per task and an overall line.
-    Bar,
-    /// A line about every five seconds, and events.
-    Plain,
-    /// One JSON object per event, and one per second.
-    Json,
-    /// Nothing.
-    None,
-}
-
-/// `--output`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputKind {
-    /// For people.
-    Human,
-    /// One JSON object.
-    Json,
-}
-
-/// `--format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatKind {
-    /// For people: source line, caret, fix.
-    Human,
-    /// One JSON object.
-    Json,
-    /// Annotations of GitHub Actions.
-    Github,
-}
-
-fn parse_assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE, as in --set since=2024-01-01".to_owned()),
-    }
-}
-
-/// Durations as plans write them: `500ms`, `30s`, `5m`, `2h`, `1d`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a number and a unit: 500ms, 30s, 5m, 2h, 1d".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let millis: u64 = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -451,33 +410,5 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        for (text, expected) in [
-            ("500ms", Some(500)),
-            ("30s", Some(30_000)),
-            ("2h", Some(7_200_000)),
-            ("1d", Some(86_400_000)),
-            ("0s", Some(0)),
-            ("", None),
-            ("2", None),
-            ("h", None),
-            ("-1s", None),
-            ("2 h", None),
-            ("99999999999999999999d", None),
-            ("9999999999999999d", None),
-        ] {
-            assert_eq!(parse_duration(text).ok().map(|d| d.as_millis()), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn assignments() {
-        assert_eq!(parse_assignment("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert_eq!(parse_assignment("a="), Ok(("a".to_owned(), String::new())));
-        assert!(parse_assignment("a").is_err());
-        assert!(parse_assignment("=b").is_err());
     }
 }

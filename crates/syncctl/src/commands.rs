@@ -6,10 +6,12 @@ mod explain;
 mod failures;
 mod init;
 mod man;
+mod plans;
 mod preview;
 mod retry;
 mod run;
 mod schema;
+mod serve;
 mod status;
 mod trace;
 mod validate;
@@ -31,6 +33,8 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Preview(args) => preview::preview(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Trace(args) => trace::trace(&args, context),
+        Command::Serve(args) => serve::serve(&args, context),
+        Command::Plans(args) => plans::plans(&args.command, context),
         Command::Schema(args) => schema::schema(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(_) => man::man(),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use engine::{EngineConfig, Standing, SyncEngine};
 use entities::{StoreOpener, StoreTarget, SyncPlan, WorkerFactory};
-use http_worker::{HttpConfig, HttpWorkers};
-use sandbox::{Sandbox, SandboxConfig};
+use http_worker::{HttpConfig, HttpWorkers, Reach};
+use sandbox::{Offers, Sandbox, SandboxConfig};
 use serde_json::Value;
 use store::{SqliteReader, Stores};
 
@@ -42,7 +42,7 @@ pub(crate) async fn compose(
     let config = http_config(practice.as_ref(), context);
     let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
     let workers = workers.unwrap_or_else(|| enough_workers(plan));
-    let engine = engine(Arc::new(factory), workers, stores(command_line, context), context)?;
+    let engine = engine(Arc::new(factory), (workers, workers), stores(command_line, context), context)?;
     Ok(Composition { engine, practice })
 }
 
@@ -57,8 +57,28 @@ pub(crate) async fn looking(
     let factory =
         HttpWorkers::watched(config, looks.watch()).map_err(|error| Problem::wrong(error.to_string()))?;
     let stores: Arc<dyn StoreOpener> = Arc::new(Stores::new("syncctl preview".to_owned()));
-    let engine = engine(looks.noting(Arc::new(factory)), enough_workers(plan), stores, context)?;
+    let workers = enough_workers(plan);
+    let engine = engine(looks.noting(Arc::new(factory)), (workers, workers), stores, context)?;
     Ok(Composition { engine, practice })
+}
+
+/// Builds the engine of a server, whose plans come later: the practice API is there whether or not one of them
+/// will ask for it, and `reach` says where their requests may go.
+pub(crate) async fn serving(
+    workers: u32,
+    reach: Reach,
+    command_line: String,
+    context: &Context,
+) -> Result<Composition, Problem> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let offers = SandboxConfig { offers: Offers::Practice, ..SandboxConfig::default() };
+    let practice = sandbox::start(offers).await.context("cannot start the practice API")?;
+    let config = HttpConfig { reach, ..http_config(Some(&practice), context) };
+    let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
+    // A quarter, and with few of them more.
+    let per_run = (workers / 4).max(16).min(workers);
+    let engine = engine(Arc::new(factory), (workers, per_run), stores(command_line, context), context)?;
+    Ok(Composition { engine, practice: Some(practice) })
 }
 
 /// Starts the practice API if an endpoint asks for it.
@@ -92,6 +112,7 @@ fn http_config(practice: Option<&Sandbox>, context: &Context) -> HttpConfig {
     HttpConfig {
         sandbox_origin: practice.map(Sandbox::origin),
         proxy: context.proxies.clone(),
+        reach: Reach::Anywhere,
         user_agent: concat!("syncctl/", env!("CARGO_PKG_VERSION")).to_owned(),
         clock: Arc::clone(&context.clock),
         extra_roots: None,
@@ -101,12 +122,13 @@ fn http_config(practice: Option<&Sandbox>, context: &Context) -> HttpConfig {
 
 fn engine(
     factory: Arc<dyn WorkerFactory>,
-    workers: u32,
+    (workers, workers_per_run): (u32, u32),
     stores: Arc<dyn StoreOpener>,
     context: &Context,
 ) -> Result<SyncEngine, Problem> {
     Ok(SyncEngine::new(EngineConfig {
         workers,
+        workers_per_run,
         factory,
         stores,
         state_dir: context.state_dir.clone(),
@@ -139,9 +161,7 @@ pub(crate) fn store_path(plan: &SyncPlan) -> &Path {
 /// Who writes the store now: `syncctl run plan.toml (pid 123, since …)`; none if nobody does.
 /// Asks the lock, which the system gives back when its holder dies.
 pub(crate) fn holder(plan: &SyncPlan) -> Option<String> {
-    let mut path = store_path(plan).as_os_str().to_owned();
-    path.push(".lock");
-    let file = File::open(path).ok()?;
+    let file = File::open(store::lock_path(store_path(plan))).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(io::read_to_string(file).ok()?.trim().to_owned()),
         Ok(()) | Err(TryLockError::Error(_)) => None,

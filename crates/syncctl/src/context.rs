@@ -6,9 +6,9 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use entities::Moment;
+use entities::{Moment, Secret};
 use http_worker::ProxySettings;
 use jiff::tz::TimeZone;
 use plan::Lookup;
@@ -17,6 +17,7 @@ use plan::Lookup;
 const WIDTH: usize = 120;
 
 /// The process' surroundings, read once.
+#[derive(Clone)]
 pub(crate) struct Context {
     /// How this program was called, to be shown in commands that can be copied.
     pub(crate) program: String,
@@ -40,11 +41,19 @@ pub(crate) struct Context {
     pub(crate) zone: TimeZone,
     /// The proxies of the environment.
     pub(crate) proxies: ProxySettings,
+    /// `SYNCCTL_SERVER`: the server that `plans` speaks to.
+    pub(crate) server: Option<String>,
+    /// `SYNCCTL_TOKEN`: what a server asks of whoever speaks to it.
+    pub(crate) token: Option<Secret>,
+    /// `NOTIFY_SOCKET`: where systemd wants to be told that a service is ready (sd_notify(3)).
+    pub(crate) notify_socket: Option<String>,
     /// `SYNCCTL_TEST_TORN=1`: for the control of the crash test, see `torn.rs`.
     #[cfg(debug_assertions)]
     pub(crate) tears: bool,
     /// See [`Context::now`].
     pub(crate) clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+    /// The wall clock, read anew each time: what a server's schedules follow, through sleep and corrections.
+    pub(crate) wall: Arc<dyn Fn() -> Moment + Send + Sync>,
 }
 
 impl Context {
@@ -75,26 +84,43 @@ impl Context {
                 all: either("ALL_PROXY", "all_proxy"),
                 no: either("NO_PROXY", "no_proxy"),
             },
+            server: variable("SYNCCTL_SERVER"),
+            token: variable("SYNCCTL_TOKEN").map(Secret::new),
+            notify_socket: variable("NOTIFY_SOCKET"),
             #[cfg(debug_assertions)]
             tears: variable("SYNCCTL_TEST_TORN").as_deref() == Some("1"),
             clock: clock(),
+            wall: Arc::new(wall),
         }
     }
 
-    /// The time of the process' one clock: the wall clock at start plus the monotonic time since.
+    /// The time of the process' one clock: the wall clock at start plus the time since, sleep included.
     pub(crate) fn now(&self) -> Moment {
         (self.clock)()
     }
 
     /// What a plan may look up: variables, files (relative to the plan's directory), commands.
     pub(crate) fn lookup_for(&self, plan: &Path) -> PlanLookup {
-        PlanLookup { directory: plan.parent().map(Path::to_path_buf).unwrap_or_default() }
+        PlanLookup { directory: plan.parent().map(Path::to_path_buf).unwrap_or_default(), asks: true }
+    }
+
+    /// What the plans of a server may look up, as far as its owner allows: files by their whole path. Nobody
+    /// sits before a server who could be asked.
+    pub(crate) fn lookup_of_server(&self) -> PlanLookup {
+        PlanLookup { directory: PathBuf::from("/"), asks: false }
+    }
+
+    /// Where a server keeps what lasts unless it is told; none: neither `XDG_STATE_HOME` nor `HOME` is known.
+    pub(crate) fn server_directory(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|directory| directory.join("serve"))
     }
 }
 
 /// Lookups on behalf of one plan.
 pub(crate) struct PlanLookup {
     directory: PathBuf,
+    /// Commands may ask whoever sits there.
+    asks: bool,
 }
 
 impl Lookup for PlanLookup {
@@ -111,7 +137,9 @@ impl Lookup for PlanLookup {
         // Its stderr is shown as it comes: password managers ask there. Its stdout never is.
         let output = Command::new(program)
             .args(arguments)
-            .stdin(Stdio::inherit())
+            // The server's token is none of a plan's secrets.
+            .env_remove("SYNCCTL_TOKEN")
+            .stdin(if self.asks { Stdio::inherit() } else { Stdio::null() })
             .stderr(Stdio::inherit())
             .output()
             .map_err(|error| error.to_string())?;
@@ -169,17 +197,49 @@ fn state_dir() -> Option<PathBuf> {
     given.or_else(home).map(|directory| directory.join("syncctl"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one clock of the process")]
-fn clock() -> Arc<dyn Fn() -> Moment + Send + Sync> {
+#[expect(clippy::disallowed_methods, reason = "schedules follow the wall clock")]
+fn wall() -> Moment {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let start = Moment(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX));
-    let began = Instant::now();
-    Arc::new(move || start + began.elapsed())
+    Moment(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The one clock of the process: it counts while the machine sleeps, as a server's windows do, and nobody can set it.
+fn clock() -> Arc<dyn Fn() -> Moment + Send + Sync> {
+    let start = wall();
+    let began = since_boot();
+    Arc::new(move || start + since_boot().saturating_sub(began))
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    // `Instant` is CLOCK_MONOTONIC, which stands still in a suspend.
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
+}
+
+/// Since the first call: whether a sleep counts is the system's business.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "the one clock of the process")]
+fn since_boot() -> Duration {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(std::time::Instant::now).elapsed()
 }
 
 #[cfg(test)]
 mod tests {
     use super::colour;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_clock_is_the_one_that_counts_sleep() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        assert!((super::since_boot().as_secs_f64() - seconds).abs() < 1.0, "{uptime}");
+        let clock = super::clock();
+        let (first, wall) = (clock(), super::wall());
+        assert!(wall.since(first).as_secs() < 1 && first <= clock());
+    }
 
     #[test]
     fn colours_are_for_terminals_whose_user_wants_them() {

@@ -114,7 +114,7 @@ impl From<StoreError> for Problem {
                 .help("wait until it has ended, or stop it; readers (status, trace) work meanwhile"),
             StoreError::TooNew { .. } => Problem { exit: Exit::Broken, ..Problem::wrong(text) }
                 .help("use that version, or another file in [store]"),
-            StoreError::NothingToRetry { .. } => Problem::wrong(text),
+            StoreError::NothingToRetry { .. } | StoreError::NothingUnfinished { .. } => Problem::wrong(text),
             StoreError::Unfinished { .. } => {
                 Problem::wrong(text).help("`syncctl run` resumes it; `syncctl run --fresh` undoes it first")
             }

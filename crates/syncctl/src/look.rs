@@ -21,7 +21,7 @@ use crate::compose::{self, Composition};
 use crate::context::Context;
 use crate::exit::Problem;
 use crate::report;
-use crate::signals::Interrupts;
+use crate::signals::{HangUp, Interrupts};
 use crate::terminal::{clean, duration, say};
 use crate::throw_away::ThrowAway;
 
@@ -99,7 +99,7 @@ pub(crate) async fn look(
     tasks: Vec<String>,
     context: &Context,
 ) -> Result<Looked, Problem> {
-    let mut interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen(HangUp::Ends)?;
     let directory = ThrowAway::below(&context.temp_dir)
         .with_context(|| format!("cannot make a directory in {}", context.temp_dir.display()))?;
     let mut thrown_away = plan.clone();

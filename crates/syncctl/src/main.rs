@@ -15,6 +15,10 @@ mod report;
 mod running;
 mod signals;
 
+mod client;
+mod token;
+mod told;
+
 mod grid;
 mod look;
 mod throw_away;

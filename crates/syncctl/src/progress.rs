@@ -3,9 +3,9 @@
 
 mod bars;
 mod json;
-mod pace;
+pub(crate) mod pace;
 mod plain;
-mod words;
+pub(crate) mod words;
 
 use std::time::Duration;
 

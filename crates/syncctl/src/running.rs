@@ -22,7 +22,7 @@ use crate::exit::{Exit, Outcome, Problem};
 use crate::plan_file;
 use crate::progress::{self, Progress};
 use crate::report;
-use crate::signals::Interrupts;
+use crate::signals::{HangUp, Interrupts};
 use crate::terminal::{clean, clock_time, complain, duration, say, to_stderr, to_stdout};
 
 /// After the second Ctrl-C the process is gone within about a second, whatever hangs.
@@ -73,7 +73,7 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
 
 /// The whole of a run, from composing the engine to the report.
 async fn watched(args: &Running<'_>, plan: &SyncPlan, secrets: Secrets, context: &Context) -> Outcome {
-    let mut interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen(HangUp::Ends)?;
     let resume_with = &args.resume_with;
     let Composition { engine, practice: _practice } =
         compose::compose(plan, args.workers, args.command_line.clone(), context).await?;

@@ -4,6 +4,17 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+/// What SIGHUP does, which a process gets whose terminal is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HangUp {
+    /// What the system does: it ends the process.
+    Ends,
+    /// It counts as an interrupt.
+    Interrupts,
+    /// Nothing.
+    Ignored,
+}
+
 /// SIGINT and SIGTERM (Ctrl-C elsewhere), as they come, from the moment this is made.
 pub(crate) struct Interrupts {
     received: mpsc::UnboundedReceiver<()>,
@@ -13,7 +24,7 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     /// Starts listening; from here on the signals no longer end the process by themselves.
-    pub(crate) fn listen() -> anyhow::Result<Interrupts> {
+    pub(crate) fn listen(hang_up: HangUp) -> anyhow::Result<Interrupts> {
         let (sender, received) = mpsc::unbounded_channel();
         let mut listener = JoinSet::new();
         #[cfg(unix)]
@@ -21,16 +32,34 @@ impl Interrupts {
             use tokio::signal::unix::{SignalKind, signal};
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
+            let mut hung_up = match hang_up {
+                HangUp::Ends => None,
+                HangUp::Interrupts | HangUp::Ignored => Some(signal(SignalKind::hangup())?),
+            };
             listener.spawn(async move {
                 loop {
-                    let came =
-                        tokio::select! { came = interrupt.recv() => came, came = terminate.recv() => came };
+                    let closed = async {
+                        match &mut hung_up {
+                            Some(hung_up) => hung_up.recv().await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    let came = tokio::select! {
+                        came = interrupt.recv() => came,
+                        came = terminate.recv() => came,
+                        came = closed => match hang_up {
+                            HangUp::Ignored => continue,
+                            HangUp::Interrupts | HangUp::Ends => came,
+                        },
+                    };
                     if came.is_none() || sender.send(()).is_err() {
                         return;
                     }
                 }
             });
         }
+        #[cfg(not(unix))]
+        let _ = hang_up;
         #[cfg(not(unix))]
         listener
             .spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });

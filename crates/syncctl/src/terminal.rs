@@ -88,14 +88,33 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// JSON in which what [`clean`] shows as escapes is one of JSON's: it says the same, and cannot steer a terminal either.
+pub(crate) fn clean_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // In its strings JSON has no line end as such: these are its own.
+        if is_harmful(c) && !matches!(c, '\n' | '\t') {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// As [`clean`], but line ends are kept: for texts of several lines.
 pub(crate) fn clean_lines(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
+/// What moves the cursor, turns the text around, or cannot be seen; as the page has it (`page/client.js`).
 fn is_harmful(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// How many columns a line takes on a terminal: characters of East Asian scripts and pictures take two, marks
@@ -217,6 +236,17 @@ pub(crate) fn clock_time(moment: Moment, now: Moment, zone: &TimeZone) -> String
     then.strftime(form).to_string()
 }
 
+/// As [`clock_time`], but what comes within two minutes to the second: `14:05:20`.
+pub(crate) fn soon_or_later(moment: Moment, now: Moment, zone: &TimeZone) -> String {
+    let soon =
+        moment.as_millis().saturating_sub(now.as_millis()) < 120_000 && moment.as_millis() % 60_000 != 0;
+    let up = moment.as_millis().saturating_add(999).div_euclid(1_000).saturating_mul(1_000);
+    match Timestamp::from_millisecond(up) {
+        Ok(at) if soon => at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string(),
+        _ => clock_time(moment, now, zone),
+    }
+}
+
 /// ` (until 14:05)` behind a wait of more than a minute; nothing behind a shorter one.
 pub(crate) fn until(how_long: Duration, now: Moment, zone: &TimeZone) -> String {
     match how_long > Duration::from_secs(60) {
@@ -277,6 +307,12 @@ mod tests {
             assert_eq!(clean(input), expected);
         }
         assert_eq!(clean_lines("a\nb\x1b"), "a\nb\\u{1b}");
+        let json = serde_json::json!({"a": "x\u{9b}2J\u{202e}\x1b\n日本"}).to_string();
+        assert!(json.contains('\u{9b}'));
+        let cleaned = clean_json(&json);
+        assert_eq!(clean(&cleaned), cleaned);
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&cleaned), value(&json));
     }
 
     #[test]
@@ -330,6 +366,17 @@ mod tests {
             assert_eq!(clock_time(until, now, &berlin), there);
         }
         assert_eq!(clock_time(Moment(i64::MAX), now, &berlin).len(), 16);
+        for (after, expected) in [
+            (0, "13:41:50"),
+            (9_001, "13:42:00"),
+            (10_000, "13:42"),
+            (119_000, "13:43:49"),
+            (120_000, "13:44"),
+        ] {
+            let at = Moment::from_millis(now.as_millis() + after);
+            assert_eq!(soon_or_later(at, now, &TimeZone::UTC), expected);
+        }
+        assert_eq!(soon_or_later(Moment(i64::MAX), now, &berlin).len(), 16);
         let of = |seconds| until(Duration::from_secs(seconds), now, &TimeZone::UTC);
         assert_eq!((of(59).as_str(), of(1390).as_str()), ("", " (until 14:05)"));
     }

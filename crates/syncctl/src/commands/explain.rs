@@ -3,6 +3,7 @@
 
 mod experience;
 mod limits;
+mod schedule;
 
 use std::collections::BTreeMap;
 
@@ -89,6 +90,10 @@ impl Shown<'_> {
             self.paint.bold("store"),
             clean(&store.to_string_lossy())
         ));
+        if let Some(schedule) = &self.plan.schedule {
+            let words = schedule::words(schedule, self.times.now, self.times.zone);
+            out.push_str(&format!("\n{} {words}\n", self.paint.bold("schedule")));
+        }
         out.push('\n');
         for sentence in self.sentences() {
             out.push_str(&format!("{}\n", clean(&sentence)));
@@ -290,6 +295,7 @@ impl Shown<'_> {
             })).collect::<Vec<_>>(),
             "secrets": self.plan.secrets.iter().map(|(name, source)| json!({"name": name, "from": source_of(source)})).collect::<Vec<_>>(),
             "store": {"sqlite": store.to_string_lossy()},
+            "schedule": schedule::object(self.plan.schedule.as_ref(), self.times.now),
         })
     }
 }

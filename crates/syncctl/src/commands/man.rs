@@ -11,7 +11,7 @@ use crate::exit::{Exit, Outcome};
 use crate::terminal::to_stdout;
 
 /// What `context.rs` reads, and what a plan may.
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 13] = [
     ("XDG_STATE_HOME", "The directory that holds syncctl's state, if it is absolute; else ~/.local/state."),
     ("HOME", "Where ~ is, if XDG_STATE_HOME is not set."),
     ("NO_COLOR", "No colours, if it is set to anything but the empty string."),
@@ -25,10 +25,17 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ),
     ("https_proxy, HTTPS_PROXY", "The proxy for https:// URLs."),
     ("all_proxy, ALL_PROXY", "The proxy for either, where there is none of its own."),
+    ("SYNCCTL_SERVER", "The server that plans speaks to, unless --server says so."),
+    (
+        "SYNCCTL_TOKEN",
+        "The token that serve asks for and plans brings, unless --token-file names a file with one. At least 16 \
+         characters.",
+    ),
+    ("NOTIFY_SOCKET", "Where serve says that it is ready and that it stops (sd_notify(3)); systemd sets it."),
     ("no_proxy, NO_PROXY", "Hosts that no proxy is used for, separated by commas; * for all."),
 ];
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 8] = [
     (
         "$XDG_STATE_HOME/syncctl/budgets.db",
         "What the limits of each origin and credential still allow, and until when a server asked to wait; \
@@ -42,6 +49,20 @@ const FILES: [(&str, &str); 5] = [
     (
         "$XDG_STATE_HOME/syncctl/budgets.db.*.lock",
         "One for each process that lives; those of the dead are removed by the next.",
+    ),
+    (
+        "$XDG_STATE_HOME/syncctl/serve/token",
+        "The token of the server here, made at its first start unless it was given one. Whoever has it can do what \
+         the server can.",
+    ),
+    (
+        "$XDG_STATE_HOME/syncctl/serve/serve.db",
+        "The plans of the server here, their schedules, and what is wanted of them; secrets that are written into \
+         plans among them.",
+    ),
+    (
+        "$XDG_STATE_HOME/syncctl/serve/stores/",
+        "The stores of the plans of the server here, unless --store-root says otherwise.",
     ),
     (
         "PLAN.db",
@@ -72,9 +93,8 @@ fn page() -> io::Result<String> {
         man.render_options_section(out)?;
         man.render_subcommands_section(out)
     })?);
-    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+    for (name, subcommand) in with_their_own(&command) {
         // It has no page of its own: its name is that of a section here.
-        let name = subcommand.get_name();
         page = page.replace(&format!("syncctl\\-{name}(1)"), &format!("\\fBsyncctl {name}\\fR"));
         page.push_str(&format!(".SH SYNCCTL {}\n", name.to_uppercase()));
         let man = Man::new(subcommand.clone());
@@ -84,7 +104,7 @@ fn page() -> io::Result<String> {
             man.render_options_section(out)
         })?;
         page.push_str(&own.replace(".SH ", ".SS "));
-        page.push_str(&after_help(subcommand, ".SS"));
+        page.push_str(&after_help(&subcommand, ".SS"));
     }
     page = page.replace("syncctl\\-help(1)", "\\fBsyncctl help\\fR");
     page.push_str(&after_help(&command, ".SH"));
@@ -93,6 +113,19 @@ fn page() -> io::Result<String> {
     page.push_str(&described("FILES", &FILES));
     page.push_str(&section(|out| man.render_version_section(out))?);
     Ok(page)
+}
+
+/// The subcommands, each with those of its own behind it (`plans`, `plans add`, …).
+fn with_their_own(command: &Command) -> Vec<(String, Command)> {
+    let mut list = Vec::new();
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+        let name = subcommand.get_name().to_owned();
+        let of_its_own =
+            with_their_own(subcommand).into_iter().map(|(own, command)| (format!("{name} {own}"), command));
+        list.push((name.clone(), subcommand.clone()));
+        list.extend(of_its_own);
+    }
+    list
 }
 
 /// What is rendered, without the preamble that the title has brought already.

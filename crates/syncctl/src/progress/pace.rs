@@ -10,22 +10,22 @@ const OVER: Duration = Duration::from_secs(10);
 
 /// Counts at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Requests: sent for the overall line, done for a task.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Records landed.
-    pub(super) records: u64,
+    pub(crate) records: u64,
 }
 
 /// The last seconds of one pair of counts.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     samples: VecDeque<(Moment, Counts)>,
 }
 
 impl Pace {
     /// Takes the counts of now.
-    pub(super) fn sample(&mut self, now: Moment, counts: Counts) {
+    pub(crate) fn sample(&mut self, now: Moment, counts: Counts) {
         while self.samples.len() > 1 && self.samples.front().is_some_and(|(at, _)| now.since(*at) > OVER) {
             self.samples.pop_front();
         }
@@ -33,17 +33,17 @@ impl Pace {
     }
 
     /// Requests a second.
-    pub(super) fn requests(&self) -> f64 {
+    pub(crate) fn requests(&self) -> f64 {
         self.rate(|counts| counts.requests)
     }
 
     /// Records a second.
-    pub(super) fn records(&self) -> f64 {
+    pub(crate) fn records(&self) -> f64 {
         self.rate(|counts| counts.records)
     }
 
     /// How long `left` requests take at this pace; none while it is unknown.
-    pub(super) fn eta(&self, left: u64) -> Option<Duration> {
+    pub(crate) fn eta(&self, left: u64) -> Option<Duration> {
         let rate = self.requests();
         if left == 0 || rate <= 0.0 {
             return None;

@@ -161,7 +161,7 @@ pub(super) fn plan_waits_for(status: &PlanStatus) -> Option<&WaitReason> {
 }
 
 /// One failure as one line: `connect: … (GET https://…)`.
-pub(super) fn failure(failure: &Failure) -> String {
+pub(crate) fn failure(failure: &Failure) -> String {
     let mut line = format!("{}: {}", failure.kind.as_str(), shorten(&clean(&failure.message), 300));
     if let Some(request) = &failure.request {
         line.push_str(&format!(" ({})", shorten(&clean(request), 200)));
@@ -171,14 +171,14 @@ pub(super) fn failure(failure: &Failure) -> String {
 
 /// Retries since the last line about them, summed up.
 #[derive(Debug, Default)]
-pub(super) struct Retries {
+pub(crate) struct Retries {
     /// By task and name of the failure: how many, and the last message.
     counted: BTreeMap<(String, &'static str), (u64, String)>,
 }
 
 impl Retries {
     /// Counts a retry; other events are left alone.
-    pub(super) fn note(&mut self, event: &EngineEvent) {
+    pub(crate) fn note(&mut self, event: &EngineEvent) {
         if let EngineEvent::Retrying { task, failure, .. } = event {
             let entry = self.counted.entry((task.clone(), failure.kind.as_str())).or_default();
             entry.0 += 1;
@@ -187,7 +187,7 @@ impl Retries {
     }
 
     /// One line per task and kind, and starts anew.
-    pub(super) fn take(&mut self) -> Vec<String> {
+    pub(crate) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.counted)
             .into_iter()
             .map(|((task, kind), (times, last))| {

@@ -20,6 +20,8 @@ fn help_shows_commands_examples_and_exit_codes() {
         "failures",
         "retry",
         "trace",
+        "serve",
+        "plans",
         "completions",
         "man",
     ] {
@@ -89,9 +91,14 @@ fn completions_and_the_manual_are_there() {
         place.call(&["completions", shell]).exits(0).says("full-refresh");
     }
     let manual = place.call(&["man"]).exits(0);
-    for text in
-        [".TH syncctl 1", ".SH SYNCCTL RUN", "full\\-refresh", ".SS EXAMPLES", ".SH EXIT STATUS\n.nf\n"]
-    {
+    for text in [
+        ".TH syncctl 1",
+        ".SH SYNCCTL RUN",
+        ".SH SYNCCTL PLANS ADD",
+        "full\\-refresh",
+        ".SS EXAMPLES",
+        ".SH EXIT STATUS\n.nf\n",
+    ] {
         assert!(manual.stdout.contains(text), "no {text:?} in\n{}", manual.stdout);
     }
     // Columns stay columns: filling is off around them.

@@ -5,10 +5,10 @@
 //!
 //! `SYNCCTL_CRASH_KILLS=200` for more kills than CI makes, `SYNCCTL_CRASH_SEED` for other instants.
 
-mod checker;
-mod killer;
-mod snapshot;
-mod workload;
+pub(crate) mod checker;
+pub(crate) mod killer;
+pub(crate) mod snapshot;
+pub(crate) mod workload;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -338,6 +338,6 @@ fn said(place: &Place) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever calls the tests says how many and which")]
-fn number_of(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn number_of(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }

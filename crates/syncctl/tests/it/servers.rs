@@ -21,7 +21,9 @@ impl Practice {
     pub(crate) fn start() -> Practice {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let sandbox = runtime.block_on(sandbox::start(SandboxConfig { port: 0, log: true })).unwrap();
+        let sandbox = runtime
+            .block_on(sandbox::start(SandboxConfig { log: usize::MAX, ..SandboxConfig::default() }))
+            .unwrap();
         Practice { sandbox: Some(sandbox), runtime }
     }
 

@@ -290,3 +290,28 @@ fn a_store_that_is_locked_or_no_store_does_not_matter() {
     explain(&place, &[]).says("nothing is learned from earlier runs: ").says("5 requests known");
     place.call(&["explain", "ahead.toml", "issue"]).exits(2).complains("did you mean `issues`?");
 }
+
+#[test]
+fn a_schedule_is_told_and_left_to_a_server() {
+    let place = Place::new();
+    let plan = |schedule: &str| {
+        format!(
+            "[plan]\nname = \"p\"\n{schedule}\n[endpoints.api]\nbase_url = \"sandbox://tracker?records=5\"\nlimits = []\n[tasks.t]\nget = \"/by-page-bare\"\n"
+        )
+    };
+    place.write("hourly.toml", &plan("[schedule]\nevery = \"1h\""));
+    place
+        .call(&["explain", "hourly.toml"])
+        .exits(0)
+        .says("schedule")
+        .says("at once when it is added, then at");
+    let called = place.call(&["explain", "hourly.toml", "--output", "json"]).exits(0);
+    let object: Value = serde_json::from_str(&called.stdout).unwrap();
+    assert_eq!(object["schedule"]["next"].as_array().unwrap().len(), 3);
+    place.write("weekdays.toml", &plan("[schedule]\ncron = \"0 6 * * 1-5\"\nzone = \"Asia/Shanghai\""));
+    place.call(&["explain", "weekdays.toml"]).exits(0).says("Asia/Shanghai: `syncctl serve` starts it at");
+    place.call(&["run", "weekdays.toml"]).exits(0);
+    place.write("never.toml", &plan(""));
+    let called = place.call(&["explain", "never.toml"]).exits(0);
+    assert!(!called.stdout.contains("schedule"), "{}", called.stdout);
+}

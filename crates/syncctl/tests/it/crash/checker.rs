@@ -11,25 +11,25 @@ const MOST_MESSAGES: usize = 20;
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     /// Records without a row.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Rows too many.
-    pub(super) twice: u64,
+    pub(crate) twice: u64,
     /// Rows that no record stands for, or whose request never finished.
-    pub(super) foreign: u64,
+    pub(crate) foreign: u64,
     /// Disagreements of the ledger with itself or with the tables.
-    pub(super) ledger: u64,
+    pub(crate) ledger: u64,
     /// All of it in words.
-    pub(super) messages: Vec<String>,
+    pub(crate) messages: Vec<String>,
 }
 
 impl Findings {
-    pub(super) fn none(&self) -> bool {
+    pub(crate) fn none(&self) -> bool {
         self.messages.is_empty()
     }
 
-    pub(super) fn add(&mut self, other: Findings) {
+    pub(crate) fn add(&mut self, other: Findings) {
         self.lost += other.lost;
         self.twice += other.twice;
         self.foreign += other.foreign;
@@ -49,7 +49,7 @@ impl Findings {
 }
 
 /// What must hold at any instant.
-pub(super) fn check_always(store: &Snapshot, workload: &Workload) -> Findings {
+pub(crate) fn check_always(store: &Snapshot, workload: &Workload) -> Findings {
     let mut found = Findings::default();
     let integrity = store.all("PRAGMA integrity_check", [], |row| row.get::<_, String>(0).unwrap());
     if integrity != ["ok"] {
@@ -66,7 +66,7 @@ pub(super) fn check_always(store: &Snapshot, workload: &Workload) -> Findings {
 }
 
 /// What must hold when a run has completed; `requests` is what an undisturbed one made.
-pub(super) fn check_complete(
+pub(crate) fn check_complete(
     store: &Snapshot,
     workload: &Workload,
     run: i64,

@@ -8,27 +8,27 @@ use std::time::{Duration, Instant};
 const STEP: Duration = Duration::from_micros(500);
 
 /// How a process ended.
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Killed,
     /// Before its time had come.
     Ended(ExitStatus),
 }
 
 /// Draws instants from a seed. The instants repeat; what the process does at them does not quite.
-pub(super) struct Killer {
+pub(crate) struct Killer {
     state: u64,
     /// How long things take now, compared with the undisturbed run: other work comes and goes.
     pace: f64,
 }
 
 impl Killer {
-    pub(super) fn new(seed: u64) -> Killer {
+    pub(crate) fn new(seed: u64) -> Killer {
         Killer { state: seed, pace: 1.0 }
     }
 
     /// How long a process may live. A whole undisturbed run takes `whole`; `left` (0 to 1) of it is
     /// still to be done.
-    pub(super) fn life(&mut self, whole: Duration, left: f64) -> Duration {
+    pub(crate) fn life(&mut self, whole: Duration, left: f64) -> Duration {
         let kind = self.unit();
         let at = self.unit();
         whole.mul_f64(
@@ -45,7 +45,7 @@ impl Killer {
     }
 
     /// Keeps to three or four kills for each process that ends by itself.
-    pub(super) fn learn(&mut self, fate: &Fate) {
+    pub(crate) fn learn(&mut self, fate: &Fate) {
         self.pace = match fate {
             Fate::Killed => self.pace * 1.03,
             Fate::Ended(_) => self.pace * 0.9,
@@ -54,7 +54,7 @@ impl Killer {
     }
 
     /// Uniform in 0..1 (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014).
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -64,7 +64,7 @@ impl Killer {
 }
 
 /// Lets a process live so long, then kills it.
-pub(super) fn kill_after(mut child: Child, life: Duration) -> Fate {
+pub(crate) fn kill_after(mut child: Child, life: Duration) -> Fate {
     let from = now();
     while from.elapsed() < life {
         if let Some(status) = child.try_wait().unwrap() {
@@ -79,6 +79,6 @@ pub(super) fn kill_after(mut child: Child, life: Duration) -> Fate {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test times real processes")]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

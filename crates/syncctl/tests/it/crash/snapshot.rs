@@ -23,28 +23,35 @@ WHERE t.state <> 'undone';
 ";
 
 /// The copy; gone when dropped.
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     conn: Connection,
     _directory: TempDir,
 }
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Its state; empty: it has not begun.
-    pub(super) state: String,
+    pub(crate) state: String,
     /// Requests in the ledger that are done.
-    pub(super) done: i64,
+    pub(crate) done: i64,
 }
 
 impl Snapshot {
     /// Copies the store in a directory; none if there is no ledger in it yet.
-    pub(super) fn of(place: &Path) -> Option<Snapshot> {
+    pub(crate) fn of(place: &Path) -> Option<Snapshot> {
+        Snapshot::of_store(&place.join(STORE))
+    }
+
+    /// As [`of`](Self::of), of a store of any name.
+    pub(crate) fn of_store(store: &Path) -> Option<Snapshot> {
         let directory = TempDir::new().unwrap();
+        let mut wal = store.as_os_str().to_owned();
+        wal.push("-wal");
         // The index of the WAL (`-shm`) is not copied: it is rebuilt, as after a power cut.
-        for name in [STORE.to_owned(), format!("{STORE}-wal")] {
-            if place.join(&name).exists() {
-                fs::copy(place.join(&name), directory.path().join(&name)).unwrap();
+        for (from, to) in [(store, STORE.to_owned()), (Path::new(&wal), format!("{STORE}-wal"))] {
+            if from.exists() {
+                fs::copy(from, directory.path().join(to)).unwrap();
             }
         }
         if !directory.path().join(STORE).exists() {
@@ -60,7 +67,7 @@ impl Snapshot {
     }
 
     /// How far the n-th run is.
-    pub(super) fn progress(&self, nth: i64) -> Progress {
+    pub(crate) fn progress(&self, nth: i64) -> Progress {
         let states = self.all("SELECT state FROM live WHERE nth = ?1", [nth], |row| row.get(0).unwrap());
         let Some(state) = states.into_iter().next() else { return Progress::default() };
         let done = self.number("SELECT count(*) FROM requests WHERE nth = ?1 AND state = 'done'", [nth]);
@@ -68,28 +75,28 @@ impl Snapshot {
     }
 
     /// Finished requests of the n-th run, by task spec.
-    pub(super) fn requests(&self, nth: i64) -> BTreeMap<String, i64> {
+    pub(crate) fn requests(&self, nth: i64) -> BTreeMap<String, i64> {
         let sql = "SELECT task, count(*) FROM requests WHERE nth = ?1 AND state = 'done' GROUP BY task";
         self.all(sql, [nth], |row| (row.get(0).unwrap(), row.get(1).unwrap())).into_iter().collect()
     }
 
-    pub(super) fn has(&self, table: &str) -> bool {
+    pub(crate) fn has(&self, table: &str) -> bool {
         self.number("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table]) > 0
     }
 
     /// The only value of the only row.
-    pub(super) fn number(&self, sql: &str, params: impl Params) -> i64 {
+    pub(crate) fn number(&self, sql: &str, params: impl Params) -> i64 {
         self.all(sql, params, |row| row.get(0).unwrap())[0]
     }
 
-    pub(super) fn all<T>(&self, sql: &str, params: impl Params, read: impl Fn(&Row<'_>) -> T) -> Vec<T> {
+    pub(crate) fn all<T>(&self, sql: &str, params: impl Params, read: impl Fn(&Row<'_>) -> T) -> Vec<T> {
         let mut statement = self.conn.prepare(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
         let rows = statement.query_map(params, |row| Ok(read(row))).unwrap();
         rows.map(Result::unwrap).collect()
     }
 
     /// For those who tamper.
-    pub(super) fn execute(&self, sql: &str) {
+    pub(crate) fn execute(&self, sql: &str) {
         self.conn.execute_batch(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 }

@@ -119,35 +119,35 @@ mode = "append"
 "#;
 
 /// The plan's file and its store, in the working directory.
-pub(super) const PLAN_FILE: &str = "crash.toml";
-pub(super) const STORE: &str = "crash.db";
+pub(crate) const PLAN_FILE: &str = "crash.toml";
+pub(crate) const STORE: &str = "crash.db";
 
 /// The plan for a server.
-pub(super) fn plan(practice: &Practice) -> String {
+pub(crate) fn plan(practice: &Practice) -> String {
     PLAN.replace("ORIGIN/", &practice.url(""))
 }
 
 /// What [`changed`] can change: some of the chains and children, the parents of children, …
-pub(super) const CHANGES: [&str; 6] =
+pub(crate) const CHANGES: [&str; 6] =
     ["limit = 8", "per_page = 8", "per_page = 10", "per_page = 2", "per_page = 5", "per_page = 1 "];
 
 /// The plan with some of its tasks changed, so that they start over; their answers stay the same.
-pub(super) fn changed(practice: &Practice, change: &str, edition: u64) -> String {
+pub(crate) fn changed(practice: &Practice, change: &str, edition: u64) -> String {
     plan(practice).replace(change, &format!("{change}, edition = {edition} "))
 }
 
 /// What a table must hold, by the number that each of its rows bears.
-pub(super) struct Table {
-    pub(super) name: &'static str,
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
     /// The column of that number.
-    pub(super) column: &'static str,
-    pub(super) holds: Holds,
-    pub(super) numbers: BTreeSet<i64>,
+    pub(crate) column: &'static str,
+    pub(crate) holds: Holds,
+    pub(crate) numbers: BTreeSet<i64>,
 }
 
 /// How rows of several runs add up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(crate) enum Holds {
     /// Appended by every run: in each of them every number once.
     EveryRun,
     /// Appended, but only what is new: every number once, of the first run.
@@ -159,15 +159,15 @@ pub(super) enum Holds {
 }
 
 /// What must come of the plan.
-pub(super) struct Workload {
-    pub(super) tables: Vec<Table>,
+pub(crate) struct Workload {
+    pub(crate) tables: Vec<Table>,
     /// The greatest `updated_at` of `recent`, and how many records it has, by project.
-    pub(super) cursors: BTreeMap<String, (String, i64)>,
+    pub(crate) cursors: BTreeMap<String, (String, i64)>,
 }
 
 impl Workload {
     /// Asks the server what it has.
-    pub(super) fn of(practice: &Practice) -> Workload {
+    pub(crate) fn of(practice: &Practice) -> Workload {
         let good =
             numbers(&practice.ask("GET", "/tracker;records=200;projects=4/by-page-bare?per_page=1000"));
         let faulty = practice.ask("GET", "/tracker;records=120;projects=3/by-page-bare?per_page=1000");
