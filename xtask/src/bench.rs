@@ -8,6 +8,7 @@ mod memory;
 mod nginx;
 mod records;
 mod requests;
+mod serve;
 mod server;
 mod startup;
 mod table;
@@ -29,6 +30,7 @@ const BENCHES: &[(&str, Measure)] = &[
     ("records", records::measure),
     ("limits", limits::measure),
     ("memory", memory::measure),
+    ("serve", serve::measure),
     ("startup", startup::measure),
 ];
 

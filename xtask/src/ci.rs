@@ -1,9 +1,11 @@
 //! `cargo xtask ci`: every check, in the order in which they are cheapest to fail.
 
-use std::process::Command;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{codegen, layers, report, root, say, tidy};
 
@@ -21,6 +23,7 @@ pub(crate) fn run() -> Result<()> {
     report("layers", layers::check(&root)?)?;
     report("tidy", tidy::check(&root)?)?;
     report("codegen", codegen::check(&root)?)?;
+    modules(&root)?;
     for (name, args) in STEPS {
         #[expect(clippy::disallowed_methods, reason = "tells people how long a step took")]
         let start = Instant::now();
@@ -37,5 +40,27 @@ pub(crate) fn run() -> Result<()> {
         }
         say(&format!("{name}: ok ({:.0} s)\n", start.elapsed().as_secs_f64()));
     }
+    Ok(())
+}
+
+/// The syntax of the pages' modules, where node is at hand; the browser's tests are the proof.
+fn modules(root: &Path) -> Result<()> {
+    for file in tidy::files(&root.join("crates"), &["js"])? {
+        // From standard input: of a file with a name, node would guess that it is no module, and find nothing.
+        let node = Command::new("node")
+            .args(["--input-type=module", "--check"])
+            .stdin(std::fs::File::open(&file)?)
+            .stdout(Stdio::null())
+            .status();
+        match node {
+            Ok(status) => ensure!(status.success(), "{} is no JavaScript module", file.display()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                say("modules: not checked, there is no node here\n");
+                return Ok(());
+            }
+            Err(error) => return Err(error).context("cannot run node"),
+        }
+    }
+    say("modules: ok\n");
     Ok(())
 }

@@ -48,24 +48,38 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
         }
     }
     let mut files = Vec::new();
-    collect(&root.join("crates"), &mut files)?;
-    collect(&root.join("xtask"), &mut files)?;
+    for directory in ["crates", "xtask"] {
+        collect(&root.join(directory), &["rs", "js", "css", "html"], &mut files)?;
+    }
     for file in files {
         let text = std::fs::read_to_string(&file)?;
         let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
-        findings.extend(check_file(&shown, &text));
+        findings.extend(if shown.ends_with(".rs") {
+            check_file(&shown, &text)
+        } else {
+            check_page(&shown, &text).into_iter().collect()
+        });
     }
     Ok(findings)
 }
 
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// The files below a directory whose names end so.
+pub(crate) fn files(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(directory, extensions, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+fn collect(directory: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         if path.is_dir() {
             if path.file_name().is_some_and(|name| name != "target") {
-                collect(&path, files)?;
+                collect(&path, extensions, files)?;
             }
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
+        {
             files.push(path);
         }
     }
@@ -89,6 +103,21 @@ fn check_file(path: &str, text: &str) -> Vec<String> {
     findings
 }
 
+/// Files of the web pages begin with a comment that says what they are for.
+fn check_page(path: &str, text: &str) -> Option<String> {
+    let (_, extension) = path.rsplit_once('.')?;
+    let text = match text.split_once('\n') {
+        Some((first, rest)) if first.eq_ignore_ascii_case("<!doctype html>") => rest,
+        _ => text,
+    };
+    let comment = match extension {
+        "js" => text.starts_with("//") || text.starts_with("/*"),
+        "css" => text.starts_with("/*"),
+        _ => text.starts_with("<!--"),
+    };
+    (!comment).then(|| format!("{path}: begins without a comment: what is it for, and what is it not?"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +132,20 @@ mod tests {
         assert_eq!(check("a/page.rs", &long), 1);
         let tested = format!("//! Fine.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "\n".repeat(MOST_LINES));
         assert_eq!(check("a/page.rs", &tested), 0);
+    }
+
+    #[test]
+    fn pages_say_what_they_are_for() {
+        for (path, text, expected) in [
+            ("a/page.js", "// The page.\n", true),
+            ("a/page.js", "let page;\n", false),
+            ("a/page.css", "/* Its looks. */\n", true),
+            ("a/page.css", "main {}\n", false),
+            ("a/page.html", "<!doctype html>\n<!-- The page. -->\n", true),
+            ("a/page.html", "<!doctype html>\n<html>\n", false),
+        ] {
+            assert_eq!(check_page(path, text).is_none(), expected, "{path} {text}");
+        }
     }
 
     #[test]

@@ -88,16 +88,29 @@ impl Running {
 
     /// The most memory it ever had, in bytes (`VmHWM` of proc(5)).
     pub(crate) fn peak_memory(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// A line of proc(5)'s `status` that says how much memory there is, in bytes.
+    pub(crate) fn memory(&self, which: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(which))
+            .with_context(|| format!("no {which}"))?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
     }
 
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) -> Result<()> {
-        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
-        ensure!(status.success(), "cannot interrupt {}", self.name);
+        self.signal("-INT")
+    }
+
+    /// A signal, as kill(1) calls it.
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        ensure!(status.success(), "cannot send {signal} to {}", self.name);
         Ok(())
     }
 
