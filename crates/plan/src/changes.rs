@@ -13,7 +13,7 @@ const MOST: usize = 50;
 const ORDERED: [&str; 5] = ["foreach", "query", "form", "json", "fields"];
 
 /// What changed from the text `old` to `new`, both TOML: "added [tasks.fills]", "changed `limits` of
-/// [endpoints.api]", `removed [schedule]`. In the order of the new text, what was removed last; at most 50, then
+/// [endpoints.api]", "removed `[schedule]`". In the order of the new text, what was removed last; at most 50, then
 /// "… and N more". Empty: the two say the same, though comments and spelling may differ. No value is in it.
 ///
 /// Give it the texts with their secrets in them (see [`with_held_secrets`](crate::with_held_secrets)): one that
