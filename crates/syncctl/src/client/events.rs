@@ -117,6 +117,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_event_that_does_not_end_is_counted() {
+        let mut reader = Reader::default();
+        for _ in 0..1000 {
+            reader.take(&Bytes::from_static(b"data: xxxxxxxxx\n"));
+            assert_eq!(reader.next(), None);
+        }
+        assert_eq!(reader.held(), 10_000);
+    }
+
+    #[test]
     fn events_arrive_in_any_pieces() {
         let text = ": hello\n\nid: b-1\nevent: run_started\ndata: {\"plan\":\ndata: \"p\"}\r\n\nevent: x\ndata: no json\n\n\
                     event: empty\n\nid:2\nevent:y\ndata:[1]\n\nevent: unfinished\ndata: {}\n";
