@@ -19,7 +19,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// How often something is sent at least.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events of one kind and plan told in a chunk, where there may be thousands; the others are counted. Nobody reads a
-/// hundred lines a second, and a thousand listeners would take a fifth of the sync's speed for fifty a chunk (measured).
+/// hundred lines a second.
 const OF_A_KIND: usize = 10;
 /// All of those in a chunk: a listener who lags behind keeps chunks in memory.
 const OF_ALL: usize = 50;
