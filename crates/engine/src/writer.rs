@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use entities::{
-    BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, ResumeMode, RunId, SpecIndex, Store,
-    StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, Work,
+    BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, ResumeMode, RunId, Secrets, SpecIndex,
+    Store, StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, Work,
 };
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
@@ -84,7 +84,7 @@ impl StoreThread {
     /// Starts a thread that opens the store and serves it until this handle is closed.
     pub(crate) fn spawn(
         slot: StoreSlot,
-        target: StoreTarget,
+        (target, secrets): (StoreTarget, Secrets),
         opener: Arc<dyn StoreOpener>,
         answers: UnboundedSender<(StoreSlot, FromStore)>,
     ) -> std::io::Result<StoreThread> {
@@ -92,7 +92,7 @@ impl StoreThread {
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             // An answer that nobody takes means that the engine is gone: the thread ends with it.
             let answer = |message| answers.send((slot, message)).is_ok();
-            let work = || match opener.open(&target) {
+            let work = || match opener.open(&target, &secrets) {
                 Ok(store) => {
                     if answer(FromStore::Opened(Ok(()))) {
                         serve(store, &inbox, answer);
@@ -134,11 +134,10 @@ impl StoreThread {
 }
 
 fn panicked(target: &StoreTarget, panic: &(dyn Any + Send)) -> StoreError {
-    let StoreTarget::Sqlite(path) = target;
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)");
     let why = format!("it panicked: {text}; this is a bug of syncctl, please report it");
-    StoreError::Broken { store: path.display().to_string(), doing: "write to", why }
+    StoreError::Broken { store: target.to_string(), doing: "write to", why }
 }
 
 fn serve(mut store: Box<dyn Store>, inbox: &Receiver<ToStore>, answer: impl Fn(FromStore) -> bool) {

@@ -18,6 +18,7 @@ mod paginate;
 mod plan;
 mod schedule;
 mod spec;
+mod target;
 
 mod secret;
 
@@ -47,8 +48,8 @@ pub use limit::{
 pub use moment::Moment;
 pub use paginate::{Paginate, PaginateBy, ParamPlace, SizeParam};
 pub use place::{Place, SourceText};
-pub use plan::{StoreTarget, SyncPlan, Vars};
-pub use records::{Cell, RecordBatch, Span};
+pub use plan::{SyncPlan, Vars};
+pub use records::{Cell, RecordBatch, Span, Spooled, SpooledPart};
 pub use schedule::{Schedule, When};
 pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
@@ -63,6 +64,7 @@ pub use store::{
     BeginRequest, Begun, Committed, Entry, FinishedRun, FinishedSpec, Frozen, NumberedRow, ResumeMode,
     RunEnd, Settled, SpecProgress, Store, StoreError, StoreOpener, Work,
 };
+pub use target::{FilesTarget, PostgresTarget, StoreTarget};
 pub use task::{Bindings, Page, Position, Slice, Task};
 pub use text::{JqText, TemplateText, ValueTemplate};
 pub use worker::{Execution, Hop, Job, Outcome, Phase, PhaseCell, RunContext, Worker, WorkerFactory};

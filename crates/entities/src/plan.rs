@@ -1,12 +1,14 @@
 //! The SyncPlan: a validated plan, as data. Text → SyncPlan is the plan crate's work.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Endpoint, PlanName, Schedule, SecretSource, SourceText, SpecIndex, TaskSpec};
+use crate::{
+    Endpoint, Mode, PlanName, Schedule, SchemaPolicy, SecretSource, SourceText, SpecIndex, StoreTarget,
+    TaskSpec,
+};
 
 /// `[vars]`, resolved.
 pub type Vars = Map<String, Value>;
@@ -72,6 +74,24 @@ impl SyncPlan {
         self.spec_indices().filter(fills).collect()
     }
 
+    /// Whether the records of a spec may land as the bytes that came ([`RecordBatch::lines`](crate::RecordBatch)):
+    /// the store keeps lines of JSON, and nothing in the plan changes, compares or reads the records' fields.
+    pub fn takes_lines(&self, index: SpecIndex) -> bool {
+        let spec = self.spec(index);
+        let reading = &spec.reading;
+        matches!(self.store, StoreTarget::Jsonl(_))
+            && spec.mode == Mode::Append
+            && spec.key.is_empty()
+            && spec.cursor.is_none()
+            && spec.types.is_empty()
+            && spec.schema == SchemaPolicy::Evolve
+            && reading.columns.is_none()
+            && reading.map.is_none()
+            && reading.filter.is_none()
+            && reading.fields.is_empty()
+            && self.repeated_over(index).is_empty()
+    }
+
     /// The specs that are repeated over the records of `parent`: over those as heads, or over a list of all rows
     /// of a table that it fills, if need be with others.
     pub fn repeated_over(&self, parent: SpecIndex) -> Vec<SpecIndex> {
@@ -80,11 +100,4 @@ impl SyncPlan {
         };
         self.spec_indices().filter(reads).collect()
     }
-}
-
-/// `[store]`: where records land.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum StoreTarget {
-    /// One SQLite file with tables and ledger; relative to the working directory.
-    Sqlite(PathBuf),
 }

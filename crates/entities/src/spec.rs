@@ -45,6 +45,8 @@ pub struct TaskSpec {
     pub table: String,
     /// The columns that identify a record.
     pub key: Vec<String>,
+    /// The `foreach` name by whose values a file store keeps the records in folders of their own (`day=2024-01-01`).
+    pub partition: Option<String>,
     /// What happens to what the table holds.
     pub mode: Mode,
     /// `types = { close = "decimal" }`: what these columns are, whatever the values look like.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    Failure, Landing, Moment, PlanName, RunId, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, Vars,
+    Failure, Landing, Moment, PlanName, RunId, Secrets, SpecIndex, StoreTarget, SyncPlan, Task, TaskId, Vars,
 };
 
 /// What `run` was told to do about an unfinished run.
@@ -250,6 +250,15 @@ pub enum StoreError {
         /// Who has it.
         owner: String,
     },
+    /// Another process has taken it from this one, which was silent for too long (a machine that slept, a
+    /// connection that broke): nothing of what this one had not committed by then lands.
+    #[error("{store} was taken over by {holder}")]
+    TakenOver {
+        /// The store.
+        store: String,
+        /// Who has it now.
+        holder: String,
+    },
     /// A newer syncctl wrote it.
     #[error("{store} was written by a newer syncctl (ledger version {found}, this one knows {known})")]
     TooNew {
@@ -338,6 +347,6 @@ pub trait Store: Send {
 
 /// Opens stores; the one place that knows which kinds there are.
 pub trait StoreOpener: Send + Sync {
-    /// Opens or creates a store and takes its lock.
-    fn open(&self, target: &StoreTarget) -> Result<Box<dyn Store>, StoreError>;
+    /// Opens or creates a store and takes its lock. `secrets`: those of the plan, for a store that asks who we are.
+    fn open(&self, target: &StoreTarget, secrets: &Secrets) -> Result<Box<dyn Store>, StoreError>;
 }

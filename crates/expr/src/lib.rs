@@ -34,6 +34,6 @@ pub use functions::{FUNCTIONS, Function, FunctionKind};
 pub use jq::{Jq, JqScope};
 pub use path::{PlainPath, Segment};
 pub use raw::raw_bytes;
-pub use scope::{Globals, Scope};
+pub use scope::{Globals, Scope, with_secrets};
 pub use template::Template;
 pub use value::CompiledValue;

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use entities::{Moment, Secrets, Vars};
+use entities::{Moment, Secret, Secrets, TemplateText, Vars};
 use serde_json::{Map, Value};
 
-use crate::ExprError;
 use crate::convert::to_jinja;
+use crate::{ExprError, Template};
 
 /// `vars`, `secrets`, `now` and `today`: the same for all tasks of a run, converted once. Cloning it
 /// shares what it holds.
@@ -77,6 +77,13 @@ pub struct Scope<'a> {
 }
 
 // Bindings may hold values made from secrets (a signature), so they are not shown either.
+/// A store's connection string with its secrets in it: nothing else is bound there.
+pub fn with_secrets(text: &TemplateText, secrets: &Secrets) -> Result<Secret, ExprError> {
+    let globals = Globals::new(&Vars::new(), secrets, Moment(0));
+    let scope = Scope { globals: &globals, bindings: &Map::new(), cursor: None, record: None, page: None };
+    Template::compile(text)?.render(&scope).map(Secret::new)
+}
+
 impl fmt::Debug for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scope(..)")

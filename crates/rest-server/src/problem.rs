@@ -175,6 +175,7 @@ impl From<StoreError> for Problem {
             StoreError::Locked { .. }
             | StoreError::PlanChanged { .. }
             | StoreError::Foreign { .. }
+            | StoreError::TakenOver { .. }
             | StoreError::TooNew { .. } => {
                 Problem::named(StatusCode::CONFLICT, "store", "The plan's store cannot be used", detail)
             }

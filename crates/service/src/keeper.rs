@@ -263,7 +263,7 @@ impl Keeper {
                 }
                 let row = Row { wish, run: None, tries: 0, ..given.row.clone() };
                 self.begin(plan, Some(Busy::Starting), caller, true, |hands, cancel| async move {
-                    hands.start(given, row, &cancel).await
+                    hands.start_anew(given, row, &cancel).await
                 });
             }
             Ask::Resume { caller } if !given.live && matches!(wanted, Wanted::PausedRun | Wanted::Run) => {

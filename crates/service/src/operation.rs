@@ -140,15 +140,26 @@ impl Hands {
         Made { happened, answer, reading: Some(reading), ..Made::of(row) }
     }
 
-    /// Begins the run that the row wishes for, or goes on with the unfinished one.
-    pub(crate) async fn start(&self, given: Given, mut row: Row, cancel: &Cancel) -> Made {
+    /// Begins the run that somebody wishes for. If there is nothing to begin the plan is as it was.
+    pub(crate) async fn start_anew(&self, given: Given, row: Row, cancel: &Cancel) -> Made {
+        let before = given.row.clone();
+        self.start_or(given, row, Some(before), cancel).await
+    }
+
+    /// Begins the run that is wanted, or goes on with the unfinished one. If there is nothing to begin none is wanted
+    /// any more: it would be tried again at once.
+    pub(crate) async fn start(&self, given: Given, row: Row, cancel: &Cancel) -> Made {
+        self.start_or(given, row, None, cancel).await
+    }
+
+    async fn start_or(&self, given: Given, mut row: Row, before: Option<Row>, cancel: &Cancel) -> Made {
         row.wanted = Wanted::Run;
         row.problem = None;
         row.resumes = None;
         if let Err(error) = self.book.put(&row).await {
             return Made::refused(given.row, error);
         }
-        self.go(row, Some(given.row), given.overdue, cancel).await
+        self.go(row, before, given.overdue, cancel).await
     }
 
     /// Nothing new is sent, and the schedule rests.

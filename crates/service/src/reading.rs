@@ -49,11 +49,11 @@ impl Reader {
         let (mut plan, warnings) = (loaded.plan, loaded.warnings);
         let mut refused = plan::private_addresses(&plan, &*self.reachable);
         refused.extend(plan::excesses(&plan, &BOUNDS));
-        let StoreTarget::Sqlite(path) = &plan.store;
-        match self.stores.place(path) {
-            Ok(path) => plan.store = StoreTarget::Sqlite(path),
-            Err(why) => {
-                let message = format!("the store `{}` {}", path.display(), why.why);
+        match plan.store.path().map(|path| self.stores.place(path)) {
+            None => {}
+            Some(Ok(path)) => plan.store = plan.store.at(path),
+            Some(Err(why)) => {
+                let message = format!("the store `{}` {}", plan.store, why.why);
                 refused.push(Diagnostic {
                     severity: Severity::Error,
                     code: "store-path",
@@ -85,8 +85,8 @@ impl Reader {
     pub(crate) fn prepare(&self, text: &str) -> Result<(Reading, Secrets), Diagnostics> {
         let reading = self.read(text)?;
         let secrets = plan::resolve_secrets(&reading.plan, &self.lookup)?;
-        let StoreTarget::Sqlite(path) = &reading.plan.store;
-        if let Some(directory) = path.parent().filter(|directory| directory.starts_with(&self.stores.root)) {
+        let directory = reading.plan.store.path().and_then(Path::parent);
+        if let Some(directory) = directory.filter(|directory| directory.starts_with(&self.stores.root)) {
             // If it cannot be made the store says so, and is tried again.
             let _ = make_directory(directory);
         }

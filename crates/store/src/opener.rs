@@ -1,6 +1,6 @@
 //! Opens stores: which kind a target asks for.
 
-use entities::{Store, StoreError, StoreOpener, StoreTarget};
+use entities::{Secrets, Store, StoreError, StoreOpener, StoreTarget};
 
 use crate::sqlite::SqliteStore;
 
@@ -19,9 +19,14 @@ impl Stores {
 }
 
 impl StoreOpener for Stores {
-    fn open(&self, target: &StoreTarget) -> Result<Box<dyn Store>, StoreError> {
+    fn open(&self, target: &StoreTarget, _: &Secrets) -> Result<Box<dyn Store>, StoreError> {
         match target {
             StoreTarget::Sqlite(path) => Ok(Box::new(SqliteStore::open(path, &self.command_line)?)),
+            other => Err(StoreError::Broken {
+                store: other.to_string(),
+                doing: "open",
+                why: "this build of syncctl has no such store".to_owned(),
+            }),
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use engine::{EngineConfig, Standing, SyncEngine};
-use entities::{StoreOpener, StoreTarget, SyncPlan, WorkerFactory};
+use entities::{StoreOpener, SyncPlan, WorkerFactory};
 use http_worker::{HttpConfig, HttpWorkers, Reach};
 use sandbox::{Offers, Sandbox, SandboxConfig};
 use serde_json::Value;
@@ -149,19 +149,18 @@ fn stores(command_line: String, context: &Context) -> Arc<dyn StoreOpener> {
 
 /// Reads a plan's store without its lock.
 pub(crate) fn reader(plan: &SyncPlan) -> Result<SqliteReader, Problem> {
-    Ok(SqliteReader::open(store_path(plan))?)
+    Ok(SqliteReader::open(&store_path(plan))?)
 }
 
-/// The store's file.
-pub(crate) fn store_path(plan: &SyncPlan) -> &Path {
-    let StoreTarget::Sqlite(path) = &plan.store;
-    path
+/// The file of the store's ledger.
+pub(crate) fn store_path(plan: &SyncPlan) -> PathBuf {
+    plan.store.ledger().unwrap_or_default()
 }
 
 /// Who writes the store now: `syncctl run plan.toml (pid 123, since …)`; none if nobody does.
 /// Asks the lock, which the system gives back when its holder dies.
 pub(crate) fn holder(plan: &SyncPlan) -> Option<String> {
-    let file = File::open(store::lock_path(store_path(plan))).ok()?;
+    let file = File::open(store::lock_path(&store_path(plan))).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(io::read_to_string(file).ok()?.trim().to_owned()),
         Ok(()) | Err(TryLockError::Error(_)) => None,

@@ -112,6 +112,8 @@ impl From<StoreError> for Problem {
             }
             StoreError::Locked { .. } => Problem { exit: Exit::Broken, ..Problem::wrong(text) }
                 .help("wait until it has ended, or stop it; readers (status, trace) work meanwhile"),
+            StoreError::TakenOver { .. } => Problem { exit: Exit::Broken, ..Problem::wrong(text) }
+                .help("one process writes a store: let that one go on, or stop it and run this again"),
             StoreError::TooNew { .. } => Problem { exit: Exit::Broken, ..Problem::wrong(text) }
                 .help("use that version, or another file in [store]"),
             StoreError::NothingToRetry { .. } | StoreError::NothingUnfinished { .. } => Problem::wrong(text),

@@ -248,8 +248,12 @@ impl Excerpt<'_> {
 }
 
 fn store(plan: &SyncPlan) -> String {
-    let StoreTarget::Sqlite(path) = &plan.store;
-    clean(&quoted(&path.to_string_lossy())).into_owned()
+    match &plan.store {
+        StoreTarget::Postgres(_) => clean(&plan.store.to_string()).into_owned(),
+        StoreTarget::Sqlite(_) | StoreTarget::Jsonl(_) | StoreTarget::Parquet(_) => {
+            clean(&quoted(&plan.store.to_string())).into_owned()
+        }
+    }
 }
 
 /// What SQLite does not take for a table's name without quotes (<https://sqlite.org/lang_keywords.html>),

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use entities::{
-    BeginRequest, Begun, Committed, Entry, Landing, NumberedRow, Position, RunId, SpecIndex, Store,
+    BeginRequest, Begun, Committed, Entry, Landing, NumberedRow, Position, RunId, Secrets, SpecIndex, Store,
     StoreError, StoreOpener, StoreTarget, Task, TaskId,
 };
 
@@ -26,8 +26,8 @@ struct TornStore {
 }
 
 impl<O: StoreOpener> StoreOpener for TornStores<O> {
-    fn open(&self, target: &StoreTarget) -> Result<Box<dyn Store>, StoreError> {
-        Ok(Box::new(TornStore { whole: self.0.open(target)?, next: TaskId(FAR) }))
+    fn open(&self, target: &StoreTarget, secrets: &Secrets) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(TornStore { whole: self.0.open(target, secrets)?, next: TaskId(FAR) }))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use entities::{StoreError, StoreTarget};
+use entities::{Secrets, StoreError, StoreTarget};
 
 use super::{Driver, Reply};
 use crate::EngineError;
@@ -15,7 +15,7 @@ use crate::writer::{FromStore, StoreThread, ToStore};
 /// A store that some plan uses, or that is being closed.
 pub(super) struct OpenStore {
     pub(super) thread: StoreThread,
-    place: PathBuf,
+    place: StorePlace,
     pub(super) stage: Stage,
     /// Entries decided in this round, sent in one message.
     pub(super) outbox: Vec<entities::Entry>,
@@ -44,8 +44,8 @@ impl Driver {
     /// Goes on with a start: on a store that is open, opening, to be opened, or only once it is closed.
     fn use_store(&mut self, slot: PlanSlot) {
         let Some(plan) = self.plans.get_mut(&slot) else { return };
-        let target = plan.plan.store.clone();
-        let place = place_of(&target);
+        let (target, secrets) = (plan.plan.store.clone(), plan.secrets.clone());
+        let place = place_of(&target, &secrets);
         if let Some((store, open)) = self.stores.iter().find(|(_, open)| open.place == place) {
             let stage = open.stage;
             plan.store = (stage != Stage::Closing).then_some(*store);
@@ -57,7 +57,7 @@ impl Driver {
         }
         let store = StoreSlot(self.number());
         let opener = Arc::clone(&self.config.stores);
-        match StoreThread::spawn(store, target.clone(), opener, self.answer_sender.clone()) {
+        match StoreThread::spawn(store, (target.clone(), secrets), opener, self.answer_sender.clone()) {
             Ok(thread) => {
                 let open = OpenStore { thread, place, stage: Stage::Opening, outbox: Vec::new() };
                 self.stores.insert(store, open);
@@ -66,9 +66,7 @@ impl Driver {
                 }
             }
             Err(error) => {
-                let StoreTarget::Sqlite(path) = target;
-                let store = path.display().to_string();
-                let why = error.to_string();
+                let (store, why) = (target.to_string(), error.to_string());
                 let error = StoreError::Broken { store, doing: "start a thread for", why };
                 self.has_started(slot, Err(error.into()));
             }
@@ -180,16 +178,36 @@ impl Driver {
     }
 }
 
-/// What a target is told by, however it is spelled: two plans that name one file share its store.
-fn place_of(target: &StoreTarget) -> PathBuf {
-    let StoreTarget::Sqlite(path) = target;
+/// What a target is told by, however it is spelled: two plans that name one file, or one schema of one database,
+/// share its store.
+#[derive(Clone, Debug, PartialEq)]
+enum StorePlace {
+    Path(PathBuf),
+    /// The connection string, hashed with its secrets, and the schema.
+    Database(u128, String),
+}
+
+fn place_of(target: &StoreTarget, secrets: &Secrets) -> StorePlace {
+    match target {
+        StoreTarget::Sqlite(_) | StoreTarget::Jsonl(_) | StoreTarget::Parquet(_) => {
+            StorePlace::Path(target.path().map(real_path).unwrap_or_default())
+        }
+        StoreTarget::Postgres(postgres) => {
+            let url = expr::with_secrets(&postgres.url, secrets);
+            let text = url.as_ref().map_or(&*postgres.url.source, |url| url.expose());
+            StorePlace::Database(xxhash_rust::xxh3::xxh3_128(text.as_bytes()), postgres.schema.clone())
+        }
+    }
+}
+
+fn real_path(path: &Path) -> PathBuf {
     // It may have to be made yet, but not the directory.
     let in_directory = || {
         let (directory, name) = (path.parent()?, path.file_name()?);
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         Some(directory.canonicalize().ok()?.join(name))
     };
-    path.canonicalize().ok().or_else(in_directory).unwrap_or_else(|| path.clone())
+    path.canonicalize().ok().or_else(in_directory).unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -200,7 +218,8 @@ mod tests {
     fn one_file_is_one_place_however_it_is_spelled() {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("d")).unwrap();
-        let place = |spelled: &str| place_of(&StoreTarget::Sqlite(home.path().join(spelled)));
+        let place =
+            |spelled: &str| place_of(&StoreTarget::Sqlite(home.path().join(spelled)), &Secrets::default());
         let check = |spelled: &str| assert_eq!(place(spelled), place("x.db"), "{spelled}");
         // Before it is there, and when it is.
         for _ in 0..2 {

@@ -59,6 +59,7 @@ fn spec(name: &str) -> TaskSpec {
         weight: 1,
         order: entities::Order::Given,
         places: entities::KeyPlaces::default(),
+        partition: None,
         fingerprint: String::new(),
         at: Place::default(),
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
-use entities::{PlanName, StoreTarget};
+use entities::PlanName;
 use http::StatusCode;
 use serde::Deserialize;
 use store::{RequestFilter, RequestState, SqliteReader};
@@ -240,7 +240,7 @@ async fn read<T: Send + 'static>(
 ) -> Result<Option<T>, Problem> {
     let detail = app.service.detail(name).await?;
     let Some(plan) = detail.plan else { return Ok(None) };
-    let StoreTarget::Sqlite(path): StoreTarget = plan.store.clone();
+    let Some(path) = plan.store.ledger() else { return Ok(None) };
     let ledger = Ledger {
         plan: name.clone(),
         text: detail.text,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use entities::{StoreTarget, SyncPlan};
+use entities::SyncPlan;
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use plan::Diagnostic;
@@ -113,8 +113,8 @@ pub(crate) async fn replace_plan(
     responses((status = 200, body = Removed, description = "It is gone."))
 )]
 pub(crate) async fn remove_plan(State(app): Shared, Named(name): Named) -> Result<Json<Removed>, Problem> {
-    let StoreTarget::Sqlite(path) = app.service.remove(&name).await?;
-    Ok(Json(Removed { plan: name.to_string(), store: path.display().to_string() }))
+    let store = app.service.remove(&name).await?;
+    Ok(Json(Removed { plan: name.to_string(), store: store.to_string() }))
 }
 
 fn checked_plan(plan: &SyncPlan, warnings: &[Diagnostic], text: &str) -> CheckedPlan {

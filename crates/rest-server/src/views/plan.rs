@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entities::{Moment, PlanState, PlanStatus, RunReport, StoreTarget, SyncPlan, TaskStatus, WaitReason};
+use entities::{Moment, PlanState, PlanStatus, RunReport, SyncPlan, TaskStatus, WaitReason};
 use serde::Serialize;
 use service::{Busy, Counts, PlanDetail, PlanView, RunEndView, Snapshot};
 use utoipa::ToSchema;
@@ -313,17 +313,11 @@ impl From<&PlanDetail> for PlanDetailView {
                 .iter()
                 .map(|diagnostic| DiagnosticView::new(diagnostic, &detail.text))
                 .collect(),
-            store: detail.plan.as_ref().map(|plan| path(&plan.store)),
+            store: detail.plan.as_ref().map(|plan| plan.store.to_string()),
             tasks: detail.plan.as_ref().map(|plan| tasks(plan, detail)).unwrap_or_default(),
             limits: detail.live.iter().flat_map(|live| &live.limits).map(LimitView::from).collect(),
             report: detail.report.as_ref().map(ReportView::from),
         }
-    }
-}
-
-fn path(store: &StoreTarget) -> String {
-    match store {
-        StoreTarget::Sqlite(path) => path.display().to_string(),
     }
 }
 

@@ -12,7 +12,7 @@ async fn placed(service: &Service, world: &World, store: &str) -> Result<std::pa
     let text = world.numbered("a", 1, "", &format!("[store]\nsqlite = {store}\n"));
     match service.check(text).await {
         Ok(checked) => {
-            let StoreTarget::Sqlite(path) = checked.plan.store;
+            let StoreTarget::Sqlite(path) = checked.plan.store else { panic!("no file") };
             Ok(path)
         }
         Err(ServiceError::Invalid(diagnostics)) => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use engine::EngineError;
-use entities::{PlanState, Store, StoreError, StoreOpener, StoreTarget, Work};
+use entities::{PlanState, Secrets, Store, StoreError, StoreOpener, StoreTarget, Work};
 use service::{Busy, ServiceError, StartOptions};
 use store::Stores;
 
@@ -41,7 +41,7 @@ async fn a_store_that_another_process_has_is_tried_again() {
     service.add(world.numbered("a", 20, "", "")).await.unwrap();
     std::fs::create_dir_all(world.stores()).unwrap();
     let path = StoreTarget::Sqlite(world.stores().join("a.db"));
-    let other = Stores::new("syncctl run a.toml".to_owned()).open(&path).unwrap();
+    let other = Stores::new("syncctl run a.toml".to_owned()).open(&path, &Secrets::default()).unwrap();
     let told = service.start(&name, all()).await.unwrap();
     assert_eq!(told.state, PlanState::Broken);
     assert!(told.problem.as_deref().unwrap().contains("syncctl run a.toml"), "{told:?}");
@@ -65,7 +65,7 @@ async fn a_wait_is_called_off_or_cut_short() {
     service.add(world.numbered("a", 20, "", "")).await.unwrap();
     std::fs::create_dir_all(world.stores()).unwrap();
     let path = StoreTarget::Sqlite(world.stores().join("a.db"));
-    let other = Stores::new("syncctl run a.toml".to_owned()).open(&path).unwrap();
+    let other = Stores::new("syncctl run a.toml".to_owned()).open(&path, &Secrets::default()).unwrap();
     service.start(&name, all()).await.unwrap();
     let cancelled = service.cancel(&name).await.unwrap();
     assert_eq!((cancelled.resumes_at, cancelled.problem), (None, None));
@@ -149,11 +149,11 @@ struct Gate {
 }
 
 impl StoreOpener for Gate {
-    fn open(&self, target: &StoreTarget) -> Result<Box<dyn Store>, StoreError> {
+    fn open(&self, target: &StoreTarget, secrets: &Secrets) -> Result<Box<dyn Store>, StoreError> {
         self.asked.store(true, Ordering::SeqCst);
         let open = self.open.lock().unwrap();
         let _open = self.changed.wait_while(open, |open| !*open).unwrap();
-        self.stores.open(target)
+        self.stores.open(target, secrets)
     }
 }
 

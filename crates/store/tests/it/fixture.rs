@@ -41,6 +41,7 @@ pub(crate) fn spec(name: &str, mode: Mode, key: &[&str]) -> TaskSpec {
         weight: 1,
         order: entities::Order::Given,
         places: entities::KeyPlaces::default(),
+        partition: None,
         fingerprint: "1".to_owned(),
         at: Place::default(),
     }
@@ -184,7 +185,7 @@ impl Fixture {
     pub(crate) fn open(&mut self) {
         self.store = None;
         let stores = Stores::new("syncctl run test.toml".to_owned());
-        self.store = Some(stores.open(&StoreTarget::Sqlite(self.path())).unwrap());
+        self.store = Some(stores.open(&StoreTarget::Sqlite(self.path(), &Secrets::default())).unwrap());
     }
 
     pub(crate) fn try_begin(&mut self, plan: &SyncPlan, resume: ResumeMode) -> Result<Begun, StoreError> {

@@ -28,7 +28,7 @@ fn a_link_to_a_store_is_locked_with_it() {
     let f = Fixture::new();
     let link = f.path().with_file_name("link.db");
     std::os::unix::fs::symlink(f.path(), &link).unwrap();
-    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(link));
+    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(link), &Secrets::default());
     assert!(matches!(result.err(), Some(StoreError::Locked { .. })));
 }
 
@@ -48,7 +48,7 @@ fn a_newer_ledger_is_refused() {
     let mut f = Fixture::new();
     f.sql("UPDATE _sync_meta SET value = 99 WHERE key = 'version'");
     f.store = None;
-    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(f.path()));
+    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(f.path(), &Secrets::default()));
     assert!(matches!(result.err(), Some(StoreError::TooNew { found: 99, .. })));
     assert!(matches!(SqliteReader::open(&f.path()).err(), Some(StoreError::TooNew { found: 99, .. })));
 }
@@ -58,10 +58,10 @@ fn what_is_no_store_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let garbage = directory.path().join("garbage.db");
     std::fs::write(&garbage, "this is not a database, however long it may be".repeat(100)).unwrap();
-    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(garbage)).err();
+    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(garbage), &Secrets::default()).err();
     assert!(result.unwrap().to_string().contains("not a database"));
     let error = SqliteReader::open(&directory.path().join("missing.db")).err();
     assert!(error.unwrap().to_string().contains("No such file"));
     let below = directory.path().join("new/directory/store.db");
-    Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(below)).unwrap();
+    Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(below), &Secrets::default()).unwrap();
 }

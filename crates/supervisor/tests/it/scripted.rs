@@ -198,6 +198,7 @@ fn job(task: i64, run: i64) -> Job {
         weight: 1,
         order: entities::Order::Given,
         places: entities::KeyPlaces::default(),
+        partition: None,
         fingerprint: String::new(),
         at: Place::default(),
     };

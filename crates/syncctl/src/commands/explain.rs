@@ -84,12 +84,14 @@ impl Shown<'_> {
         out.push_str(&self.endpoints());
         out.push_str(&self.hosts_text());
         out.push_str(&self.secrets());
-        let StoreTarget::Sqlite(store) = &self.plan.store;
-        out.push_str(&format!(
-            "\n{} {} (SQLite)\n",
-            self.paint.bold("store"),
-            clean(&store.to_string_lossy())
-        ));
+        let kind = match &self.plan.store {
+            StoreTarget::Sqlite(_) => " (SQLite)",
+            StoreTarget::Postgres(_) => "",
+            StoreTarget::Jsonl(_) => " (JSONL)",
+            StoreTarget::Parquet(_) => " (Parquet)",
+        };
+        let store = self.plan.store.to_string();
+        out.push_str(&format!("\n{} {}{kind}\n", self.paint.bold("store"), clean(&store)));
         if let Some(schedule) = &self.plan.schedule {
             let words = schedule::words(schedule, self.times.now, self.times.zone);
             out.push_str(&format!("\n{} {words}\n", self.paint.bold("schedule")));
@@ -258,7 +260,6 @@ impl Shown<'_> {
     }
 
     fn object(&self) -> Value {
-        let StoreTarget::Sqlite(store) = &self.plan.store;
         let forecast = self.forecast;
         let endpoints = self.plan.endpoints.iter().zip(&forecast.endpoints);
         json!({
@@ -294,7 +295,12 @@ impl Shown<'_> {
                 "host": host.host, "endpoint": host.endpoint, "for": host.role, "secrets": host.secrets,
             })).collect::<Vec<_>>(),
             "secrets": self.plan.secrets.iter().map(|(name, source)| json!({"name": name, "from": source_of(source)})).collect::<Vec<_>>(),
-            "store": {"sqlite": store.to_string_lossy()},
+            "store": match &self.plan.store {
+                StoreTarget::Sqlite(path) => json!({"sqlite": path.to_string_lossy()}),
+                StoreTarget::Postgres(target) => json!({"postgres": {"schema": target.schema}}),
+                StoreTarget::Jsonl(files) => json!({"jsonl": files.directory.to_string_lossy()}),
+                StoreTarget::Parquet(files) => json!({"parquet": files.directory.to_string_lossy()}),
+            },
             "schedule": schedule::object(self.plan.schedule.as_ref(), self.times.now),
         })
     }

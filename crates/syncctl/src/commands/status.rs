@@ -89,7 +89,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn text(self) -> String {
-        let store = compose::store_path(self.plan).to_string_lossy();
+        let store = self.plan.store.to_string();
         let mut out = format!("{} in {}\n", self.paint.bold(self.plan.name.as_str()), clean(&store));
         let [newest, older @ ..] = self.runs else { return out };
         out.push_str(&format!("\n{}\n", self.run(newest)));

@@ -203,7 +203,7 @@ impl Rows {
             self.restride(width);
         }
         let columns = if self.columns == *self.before { self.before } else { Arc::new(self.columns) };
-        RecordBatch { columns, rows: self.rows, cells: self.cells, text: self.text, replaced: 0 }
+        RecordBatch { columns, rows: self.rows, cells: self.cells, text: self.text, ..RecordBatch::default() }
     }
 
     #[inline]

@@ -101,9 +101,9 @@ pub(super) fn store(plan: &SyncPlan) -> Vec<Check> {
     let path = compose::store_path(plan);
     let shown = path.display();
     let mut checks = Vec::new();
-    let directory = nearest_directory(path);
+    let directory = nearest_directory(&path);
     if path.exists() {
-        checks.push(match OpenOptions::new().read(true).write(true).open(path) {
+        checks.push(match OpenOptions::new().read(true).write(true).open(&path) {
             Err(error) => Check::bad(
                 ABOUT,
                 "file",
