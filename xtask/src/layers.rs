@@ -15,17 +15,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rate-limit", &["entities"]),
     ("http-worker", &["entities", "expr"]),
     ("store", &["entities"]),
+    ("store-files", &["entities", "store"]),
+    ("store-postgres", &["entities", "expr", "store"]),
+    ("store-testing", &["entities", "store"]),
     ("sandbox", &[]),
     ("supervisor", &["entities"]),
     ("engine", &["entities", "expr", "task-queue", "rate-limit", "supervisor"]),
     ("service", &["entities", "plan", "engine"]),
     ("rest-server", &["entities", "plan", "engine", "store", "service"]),
-    ("syncctl", &["entities", "plan", "engine", "http-worker", "store", "sandbox", "service", "rest-server"]),
-    ("xtask", &["plan"]),
+    ("syncctl", &["entities", "plan", "engine", "http-worker", "store", "store-files", "store-postgres", "sandbox", "service", "rest-server"]),
+    ("xtask", &["plan", "store-testing"]),
 ];
 
 /// What tests may use besides: real things instead of mocks.
 const TESTS_MAY_USE: &[(&str, &[&str])] = &[
+    ("store-files", &["store-testing"]),
+    ("store-postgres", &["store-testing"]),
+    ("syncctl", &["store-testing"]),
     ("http-worker", &["sandbox"]),
     ("engine", &["store", "sandbox", "http-worker", "plan"]),
     ("service", &["store", "sandbox", "http-worker"]),

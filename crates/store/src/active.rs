@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use entities::{
     BeginRequest, Bindings, Child, Deleted, Foreach, Landing, Mode, Moment, Order, Over, Place, RunId,
-    SchemaPolicy, SpecIndex, SyncPlan, TaskId, TaskSpec,
+    SchemaPolicy, SpecIndex, SyncPlan, TaskId, TaskSpec, TextPolicy,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value, json};
 
-use crate::column::ColumnType;
+use crate::columns::Shape;
 use crate::drives::{needs_all, owes};
-use crate::tables::Shape;
+use crate::seam::TableOf;
 use crate::trouble::Trouble;
 
 /// A run under way.
@@ -27,15 +27,6 @@ pub(crate) struct ActiveRun {
     absent: HashMap<SpecIndex, AbsentSpec>,
     children: Vec<Vec<SpecIndex>>,
     tables: Vec<TableOf>,
-}
-
-/// The table of a spec.
-#[derive(Debug)]
-pub(crate) struct TableOf {
-    /// Its name.
-    pub name: String,
-    /// What it must be like.
-    pub shape: Shape,
 }
 
 impl ActiveRun {
@@ -107,13 +98,7 @@ pub(crate) struct ActiveSpec {
     /// Its request, as the plan has it: `GET /repos/{{ repo }}/issues`, and where that stands.
     pub request: (String, Place),
     /// Its table.
-    pub table: String,
-    /// What its table must be like.
-    pub shape: Shape,
-    /// The record's fields that identify it.
-    pub key: Vec<String>,
-    /// What happens to what the table holds.
-    pub mode: Mode,
+    pub table: TableOf,
     /// How its cursors move, if it has any.
     pub advance: Option<Advance>,
     /// The cursor's field, if records at the cursor must not be appended again.
@@ -131,8 +116,6 @@ pub(crate) struct ActiveSpec {
     pub held_back: HashSet<String>,
     /// Its failed tasks are owed to the next run, which would not make them by itself.
     pub owes: bool,
-    /// Its table takes no new columns.
-    pub frozen: bool,
     /// Rows of a mirror with a lower `_task` were not returned by the run.
     pub since: i64,
     names: Names,
@@ -191,11 +174,7 @@ pub(crate) fn activate(
         specs: Vec::new(),
         absent: HashMap::new(),
         children: plan.spec_indices().map(|index| plan.children_of(index)).collect(),
-        tables: plan
-            .spec_indices()
-            .map(|index| plan.spec(index))
-            .map(|spec| TableOf { name: spec.table.clone(), shape: shape_of(spec) })
-            .collect(),
+        tables: plan.spec_indices().map(|index| plan.spec(index)).map(|spec| table_of(spec, false)).collect(),
     };
     for index in plan.spec_indices() {
         let spec = plan.spec(index);
@@ -248,10 +227,7 @@ fn spec_of(
         number,
         name: spec.name.clone(),
         request: (format!("{} {}", spec.method.as_str(), spec.path.source), spec.path.at),
-        table: spec.table.clone(),
-        shape: shape_of(spec),
-        key: spec.key.clone(),
-        mode: spec.mode,
+        table: table_of(spec, frozen && spec.schema == SchemaPolicy::Frozen),
         advance,
         boundary: spec
             .cursor
@@ -264,7 +240,6 @@ fn spec_of(
         repeats,
         held_back,
         owes: owes(plan, index),
-        frozen: frozen && spec.schema == SchemaPolicy::Frozen,
         since: since.unwrap_or(first_task),
         names: names_of(plan, spec),
     })
@@ -286,11 +261,23 @@ pub(crate) fn batch_of(spec: &TaskSpec) -> Option<(String, usize)> {
     Some((name, usize::try_from(spec.batch()?.max(1)).unwrap_or(usize::MAX)))
 }
 
+fn table_of(spec: &TaskSpec, frozen: bool) -> TableOf {
+    TableOf {
+        name: spec.table.clone(),
+        mode: spec.mode,
+        key: spec.key.clone(),
+        shape: shape_of(spec),
+        frozen,
+        refuses_text: spec.text == TextPolicy::Fail,
+        partition: spec.partition.clone(),
+    }
+}
+
 /// What a spec's table must be like.
 pub(crate) fn shape_of(spec: &TaskSpec) -> Shape {
     Shape {
         unique: if spec.mode == Mode::Append { Vec::new() } else { spec.key.clone() },
-        types: spec.types.iter().map(|(field, kind)| (field.clone(), ColumnType::said(*kind))).collect(),
+        types: spec.types.iter().map(|(field, kind)| (field.clone(), *kind)).collect(),
         marks: spec.mode == Mode::Mirror(Deleted::Mark),
     }
 }

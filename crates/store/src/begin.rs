@@ -14,7 +14,7 @@ use crate::claim::claim;
 use crate::debts::Reopener;
 use crate::drives::{driver, is_driven_once};
 use crate::resume::resume;
-use crate::tables::Tables;
+use crate::seam::Tables;
 use crate::trouble::Trouble;
 use crate::{active, boundary, cursor, retry, undo, waiting};
 
@@ -24,12 +24,12 @@ const GAP: i64 = 1 << 32;
 /// Begins or resumes a run. `others`: runs of other plans are under way in this process.
 pub(crate) fn begin(
     conn: &Connection,
-    tables: &mut Tables,
+    tables: &mut dyn Tables,
     request: &BeginRequest<'_>,
     others: bool,
 ) -> Result<(ActiveRun, Begun), Trouble> {
     // What is remembered may be of another shape of the plan (a key that changed).
-    tables.forget_all();
+    tables.forget();
     let plan = request.plan.name.as_str();
     let unfinished: Option<(i64, String)> = conn
         .query_row(
@@ -52,7 +52,7 @@ pub(crate) fn begin(
             if is_retry {
                 keep_specs_of(conn, &mut request, run)?;
             }
-            (run, true, resume(conn, &request, run, next)?)
+            (run, true, resume(conn, tables, &request, run, next)?)
         }
         (unfinished, _) => {
             if let Some((run, _)) = unfinished {
@@ -66,11 +66,11 @@ pub(crate) fn begin(
     };
     for index in &request.specs {
         let spec = request.plan.spec(*index);
-        claim(conn, &spec.table, plan, spec.mode, &shape_of(spec))?;
+        claim(conn, tables, &spec.table, plan, spec.mode, &shape_of(spec))?;
     }
     if !resumed {
         boundary::purge(conn, plan)?;
-        let mut reopener = Reopener::new(conn, request.plan, run, next);
+        let mut reopener = Reopener::new(conn, tables, request.plan, run, next);
         reopener.reopen_owed(&request)?;
         if request.work == Work::Failed {
             retry::reopen(conn, request.plan, &request.specs, &mut reopener)?;

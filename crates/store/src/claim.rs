@@ -3,61 +3,46 @@
 use entities::{Mode, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::columns::Shape;
 use crate::ledger::PREFIX;
-use crate::sql::quoted;
-use crate::tables::{Shape, Table, index_name};
+use crate::seam::Tables;
 use crate::trouble::Trouble;
 
-/// Claims `table` for a plan, or says who has it. A changed key changes the index.
+/// Claims `table` for a plan, or says who has it.
 pub(crate) fn claim(
     conn: &Connection,
+    tables: &mut dyn Tables,
     table: &str,
     plan: &str,
     mode: Mode,
     shape: &Shape,
 ) -> Result<(), Trouble> {
-    let foreign = |owner: &str| StoreError::Foreign { table: table.to_owned(), owner: owner.to_owned() };
-    let lower = table.to_ascii_lowercase();
-    if lower.starts_with(PREFIX) {
-        return Err(foreign("the ledger: names that begin with `_sync_` are its own").into());
-    }
-    if lower.starts_with("sqlite_") {
-        return Err(foreign("SQLite: names that begin with `sqlite_` are its own").into());
+    if table.to_ascii_lowercase().starts_with(PREFIX) {
+        return Err(foreign(table, "the ledger: names that begin with `_sync_` are its own"));
     }
     let owner: Option<(String, String)> = conn
         .query_row("SELECT plan, key FROM _sync_tables WHERE name = ?1", [table], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    let kind: Option<String> = conn
-        .query_row("SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE", [table], |row| row.get(0))
-        .optional()?;
-    match (&owner, kind.as_deref()) {
-        (Some((owner, _)), _) if owner != plan => return Err(foreign(&format!("plan `{owner}`")).into()),
-        (None, Some(_)) | (Some(_), Some("view" | "index" | "trigger")) => {
-            return Err(foreign("somebody else: syncctl did not make it").into());
-        }
-        _ => {}
+    if let Some((owner, _)) = owner.as_ref().filter(|(owner, _)| owner != plan) {
+        return Err(foreign(table, &format!("plan `{owner}`")));
     }
-    let unique = &shape.unique;
-    let key_text = serde_json::to_string(unique)?;
-    if kind.is_some() && owner.is_some_and(|(_, held)| held != key_text) {
-        conn.execute_batch(&format!("DROP INDEX IF EXISTS {}", quoted(&index_name(table))))?;
-        let mut held = Table::read(conn, table, shape)?;
-        held.ensure(conn)?;
-        held.make_key(conn).map_err(|trouble| match trouble {
-            trouble if trouble.is_about_a_record() => Trouble::Ledger(format!(
-                "table `{table}` cannot have the key ({}): it holds several rows with the same values there; \
-                 drop the table or choose another `table`",
-                unique.join(", ")
-            )),
-            other => other,
-        })?;
-    }
+    tables.claim(conn, table, shape, owner.as_ref().map(|(_, key)| key.as_str()))?;
     conn.execute(
         "INSERT INTO _sync_tables (name, plan, mode, key) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, key = excluded.key",
-        params![table, plan, mode.as_str(), key_text],
+        params![table, plan, mode.as_str(), key_text(&shape.unique)],
     )?;
     Ok(())
+}
+
+/// A key as the ledger has it.
+pub fn key_text(unique: &[String]) -> String {
+    serde_json::Value::from(unique.to_vec()).to_string()
+}
+
+/// The error that a table is somebody else's.
+pub fn foreign(table: &str, owner: &str) -> Trouble {
+    StoreError::Foreign { table: table.to_owned(), owner: owner.to_owned() }.into()
 }

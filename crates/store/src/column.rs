@@ -2,11 +2,10 @@
 //! bound so that none of its digits change.
 
 use entities::{Cell, RecordBatch};
-use rusqlite::Statement;
 
 /// What a column holds. Types widen and never narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ColumnType {
+pub enum ColumnType {
     /// Nothing but nulls so far.
     Null,
     /// 0 and 1.
@@ -21,13 +20,18 @@ pub(crate) enum ColumnType {
     Text,
     /// Arrays and objects as JSON text.
     Json,
+    /// Instants: texts as the worker writes them (RFC 3339 in UTC), by the plan's `types`. Only in stores that have such
+    /// a type; in others they are text, which sorts.
+    Timestamp,
+    /// Days: `YYYY-MM-DD`, likewise.
+    Date,
     /// The column for the fields that the row has no room for: one JSON object.
     More,
 }
 
 impl ColumnType {
     /// As the ledger says it.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             ColumnType::Null => "null",
             ColumnType::Bool => "bool",
@@ -37,11 +41,13 @@ impl ColumnType {
             ColumnType::Text => "text",
             ColumnType::Json => "json",
             ColumnType::More => "more",
+            ColumnType::Timestamp => "timestamp",
+            ColumnType::Date => "date",
         }
     }
 
     /// From the ledger's word; text holds whatever an unknown word stands for.
-    pub(crate) fn parse(word: &str) -> ColumnType {
+    pub fn parse(word: &str) -> ColumnType {
         match word {
             "null" => ColumnType::Null,
             "bool" => ColumnType::Bool,
@@ -50,17 +56,21 @@ impl ColumnType {
             "decimal" => ColumnType::Decimal,
             "json" => ColumnType::Json,
             "more" => ColumnType::More,
+            "timestamp" => ColumnType::Timestamp,
+            "date" => ColumnType::Date,
             _ => ColumnType::Text,
         }
     }
 
-    /// What a plan's `types` stands for here: dates and times are text that sorts.
-    pub(crate) fn said(kind: entities::ColumnType) -> ColumnType {
+    /// What a plan's `types` stands for. `has_times`: the store has types for instants and days.
+    pub fn said(kind: entities::ColumnType, has_times: bool) -> ColumnType {
         match kind {
             entities::ColumnType::Bool => ColumnType::Bool,
             entities::ColumnType::Int => ColumnType::Int,
             entities::ColumnType::Float => ColumnType::Float,
             entities::ColumnType::Decimal => ColumnType::Decimal,
+            entities::ColumnType::Timestamp if has_times => ColumnType::Timestamp,
+            entities::ColumnType::Date if has_times => ColumnType::Date,
             entities::ColumnType::Text | entities::ColumnType::Timestamp | entities::ColumnType::Date => {
                 ColumnType::Text
             }
@@ -68,32 +78,44 @@ impl ColumnType {
         }
     }
 
-    /// The type in SQL; its affinity leaves what we bind alone. None for a column without values.
-    pub(crate) fn declared(self) -> &'static str {
+    /// Whether it is an instant or a day.
+    pub fn is_time(self) -> bool {
+        matches!(self, ColumnType::Timestamp | ColumnType::Date)
+    }
+
+    /// The type in SQLite; its affinity leaves what we bind alone. None for a column without values.
+    pub fn declared(self) -> &'static str {
         match self {
             ColumnType::Null => "",
             ColumnType::Bool => "BOOLEAN",
             ColumnType::Int => "INTEGER",
             ColumnType::Float => "REAL",
-            ColumnType::Decimal | ColumnType::Text | ColumnType::Json | ColumnType::More => "TEXT",
+            ColumnType::Decimal
+            | ColumnType::Text
+            | ColumnType::Json
+            | ColumnType::More
+            | ColumnType::Timestamp
+            | ColumnType::Date => "TEXT",
         }
     }
 
     /// The kinds of values it holds without a change.
-    pub(crate) fn holds(self) -> Kinds {
+    pub fn holds(self) -> Kinds {
         Kinds(match self {
             ColumnType::Null | ColumnType::More => NULL,
             ColumnType::Bool => NULL | BOOL,
             ColumnType::Int => NULL | INT | WIDE,
             ColumnType::Float => NULL | INT | FLOAT,
             ColumnType::Decimal => NULL | NUMERIC,
-            ColumnType::Text => u8::MAX,
+            ColumnType::Text => u16::MAX,
             ColumnType::Json => NULL | JSON,
+            ColumnType::Timestamp => NULL | TIMESTAMP,
+            ColumnType::Date => NULL | DATE,
         })
     }
 
     /// The kinds of values it stands for, as [`widened`](Self::widened) takes them.
-    pub(crate) fn as_kinds(self, holds_wide: bool) -> Kinds {
+    pub fn as_kinds(self, holds_wide: bool) -> Kinds {
         Kinds(match self {
             ColumnType::Null | ColumnType::More => NULL,
             ColumnType::Bool => BOOL,
@@ -103,12 +125,14 @@ impl ColumnType {
             ColumnType::Decimal => NUMBER,
             ColumnType::Text => TEXT,
             ColumnType::Json => JSON,
+            ColumnType::Timestamp => TIMESTAMP,
+            ColumnType::Date => DATE,
         })
     }
 
     /// The narrowest type for what is held and `kinds`. `holds_wide`: an integer column holds one
     /// beyond ±2^53, which a double would bend.
-    pub(crate) fn widened(self, kinds: Kinds, holds_wide: bool) -> ColumnType {
+    pub fn widened(self, kinds: Kinds, holds_wide: bool) -> ColumnType {
         if self == ColumnType::More {
             return self;
         }
@@ -117,6 +141,8 @@ impl ColumnType {
             0 => ColumnType::Null,
             BOOL => ColumnType::Bool,
             JSON => ColumnType::Json,
+            TIMESTAMP => ColumnType::Timestamp,
+            DATE => ColumnType::Date,
             _ if all & !(INT | WIDE) == 0 => ColumnType::Int,
             _ if all & !(INT | FLOAT) == 0 => ColumnType::Float,
             _ if all & !NUMERIC == 0 => ColumnType::Decimal,
@@ -127,26 +153,28 @@ impl ColumnType {
 
 /// A set of kinds of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kinds(u8);
+pub struct Kinds(u16);
 
-const NULL: u8 = 1;
-const BOOL: u8 = 2;
+const NULL: u16 = 1;
+const BOOL: u16 = 2;
 /// An integer that a double holds exactly.
-const INT: u8 = 4;
+const INT: u16 = 4;
 /// An integer that a double may bend.
-const WIDE: u8 = 8;
-const FLOAT: u8 = 16;
-const NUMBER: u8 = 32;
-const TEXT: u8 = 64;
-const JSON: u8 = 128;
-const NUMERIC: u8 = INT | WIDE | FLOAT | NUMBER;
+const WIDE: u16 = 8;
+const FLOAT: u16 = 16;
+const NUMBER: u16 = 32;
+const TEXT: u16 = 64;
+const JSON: u16 = 128;
+const TIMESTAMP: u16 = 256;
+const DATE: u16 = 512;
+const NUMERIC: u16 = INT | WIDE | FLOAT | NUMBER;
 
 /// The greatest integer up to which a double holds every one.
-pub(crate) const EXACT: i64 = 1 << 53;
+pub const EXACT: i64 = 1 << 53;
 
 impl Kinds {
     /// The kinds of each column of a batch.
-    pub(crate) fn of(batch: &RecordBatch) -> Vec<Kinds> {
+    pub fn of(batch: &RecordBatch) -> Vec<Kinds> {
         let mut kinds = vec![Kinds::default(); batch.columns.len()];
         for row in batch.cells.chunks_exact(batch.columns.len().max(1)) {
             for (kinds, cell) in kinds.iter_mut().zip(row) {
@@ -157,17 +185,17 @@ impl Kinds {
     }
 
     /// Both.
-    pub(crate) fn and(self, other: Kinds) -> Kinds {
+    pub fn and(self, other: Kinds) -> Kinds {
         Kinds(self.0 | other.0)
     }
 
     /// Nothing but nulls.
-    pub(crate) fn is_null(self) -> bool {
+    pub fn is_null(self) -> bool {
         self.within(Kinds(NULL))
     }
 
     /// Adds a cell's kind.
-    pub(crate) fn add(&mut self, cell: &Cell) {
+    pub fn add(&mut self, cell: &Cell) {
         self.0 |= match cell {
             Cell::Null => NULL,
             Cell::Bool(_) => BOOL,
@@ -181,42 +209,18 @@ impl Kinds {
     }
 
     /// Whether all of them are in `other`.
-    pub(crate) fn within(self, other: Kinds) -> bool {
+    pub fn within(self, other: Kinds) -> bool {
         self.0 & !other.0 == 0
     }
 
     /// Whether a double is among them.
-    pub(crate) fn has_float(self) -> bool {
+    pub fn has_float(self) -> bool {
         self.0 & FLOAT != 0
     }
 }
 
-/// Binds a cell as a column of this type holds it; the type must hold the cell's kind.
-pub(crate) fn bind(
-    statement: &mut Statement<'_>,
-    parameter: usize,
-    kind: ColumnType,
-    cell: &Cell,
-    batch: &RecordBatch,
-) -> rusqlite::Result<()> {
-    match (kind, cell) {
-        (_, Cell::Null) => statement.raw_bind_parameter(parameter, rusqlite::types::Null),
-        (_, Cell::Number(span) | Cell::Text(span) | Cell::Json(span)) => {
-            statement.raw_bind_parameter(parameter, batch.text_of(*span))
-        }
-        (ColumnType::Decimal | ColumnType::Text, cell) => {
-            statement.raw_bind_parameter(parameter, text_of(cell, batch))
-        }
-        (_, Cell::Bool(b)) => statement.raw_bind_parameter(parameter, *b),
-        // At most 2^53 either way, so the cast is exact.
-        (ColumnType::Float, Cell::Int(i)) => statement.raw_bind_parameter(parameter, *i as f64),
-        (_, Cell::Int(i)) => statement.raw_bind_parameter(parameter, *i),
-        (_, Cell::Float(f)) => statement.raw_bind_parameter(parameter, *f),
-    }
-}
-
 /// A cell's value as text; empty for null.
-pub(crate) fn text_of(cell: &Cell, batch: &RecordBatch) -> String {
+pub fn text_of(cell: &Cell, batch: &RecordBatch) -> String {
     match cell {
         Cell::Null => String::new(),
         Cell::Bool(b) => b.to_string(),
@@ -226,7 +230,16 @@ pub(crate) fn text_of(cell: &Cell, batch: &RecordBatch) -> String {
     }
 }
 
+/// Adds a cell's value as JSON.
+pub fn json_of(cell: &Cell, batch: &RecordBatch, out: &mut String) {
+    match cell {
+        Cell::Null => out.push_str("null"),
+        Cell::Text(span) => out.push_str(&serde_json::Value::from(batch.text_of(*span)).to_string()),
+        other => out.push_str(&text_of(other, batch)),
+    }
+}
+
 /// The shortest digits that give the double back: `0.1`, `2.0`, `1e300`.
-pub(crate) fn digits(float: f64) -> String {
+pub fn digits(float: f64) -> String {
     format!("{float:?}")
 }

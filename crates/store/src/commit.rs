@@ -3,22 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use entities::{
-    Committed, Entry, Failure, FailureClass, FailureKind, Landing, Mode, RunEnd, RunId, Settled, SpecIndex,
-    TaskId,
+    Child, Committed, Entry, Failure, FailureClass, FailureKind, Landing, Mode, RecordBatch, RunEnd, RunId,
+    Settled, SpecIndex, TaskId,
 };
 use rusqlite::{Connection, params};
 
 use crate::active::{ActiveRun, ActiveSpec};
-use crate::cursor::Came;
-use crate::landing::{self, Written};
-use crate::modes::{mirror, replace};
+use crate::seam::{TableOf, Tables, Write, Written};
 use crate::statements::Statements;
-use crate::tables::Tables;
 use crate::tasks::{self, Ended};
-use crate::trouble::{Trouble, words};
+use crate::trouble::Trouble;
 use crate::{boundary, cursor, waiting};
 
-/// How to treat a record that SQLite itself refuses.
+/// How to treat a record that the database itself refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
     /// Give up the whole transaction: the caller tries again with more care.
@@ -30,7 +27,7 @@ pub(crate) enum Care {
 /// Writes entries, in order, inside the caller's transaction.
 pub(crate) fn commit(
     conn: &Connection,
-    tables: &mut Tables,
+    tables: &mut dyn Tables,
     runs: &HashMap<RunId, ActiveRun>,
     entries: &[Entry],
     care: Care,
@@ -56,10 +53,40 @@ pub(crate) fn commit(
 
 struct Commit<'a> {
     conn: &'a Connection,
-    tables: &'a mut Tables,
+    tables: &'a mut dyn Tables,
     runs: &'a HashMap<RunId, ActiveRun>,
     statements: Statements<'a>,
     tallies: BTreeMap<(RunId, i64), Tally>,
+}
+
+/// Some of a landing's records, and what they drive.
+struct Part<'l> {
+    batch: &'l RecordBatch,
+    children: &'l [Child],
+    /// The id set aside for the first of them.
+    first_child: i64,
+}
+
+impl Part<'_> {
+    /// The id behind those of its children.
+    fn behind(&self) -> i64 {
+        self.first_child + i64::try_from(self.children.len()).unwrap_or(i64::MAX)
+    }
+}
+
+/// What came of the parts of a landing.
+#[derive(Default)]
+struct Came {
+    rows: u64,
+    dropped: u64,
+    landed: usize,
+    children: BTreeMap<SpecIndex, u64>,
+}
+
+/// What became of a landing's records.
+enum Landed {
+    Well(Committed),
+    Refused(Failure),
 }
 
 /// What a transaction adds to a spec's counters: one UPDATE per spec, not per landing.
@@ -85,70 +112,120 @@ impl<'a> Commit<'a> {
 
     fn land(&mut self, landing: &Landing, care: Care) -> Result<Committed, Trouble> {
         let spec = self.spec(landing.run, landing.task.spec)?;
-        let committed = match (&landing.result, care) {
-            (Err(failure), _) => self.fail(spec, landing, failure, None)?,
-            (Ok(_), Care::Quick) => self.land_records(spec, landing)?,
-            (Ok(_), Care::LandingByLanding) => {
-                self.conn.execute_batch("SAVEPOINT landing")?;
-                match self.land_records(spec, landing) {
-                    Ok(committed) => {
-                        self.conn.execute_batch("RELEASE landing")?;
-                        committed
-                    }
-                    Err(trouble) if trouble.is_about_a_record() => {
-                        self.conn.execute_batch("ROLLBACK TO landing; RELEASE landing")?;
-                        self.tables.forget_all();
-                        let failure = asked_by(spec, landing, refused(spec, trouble));
-                        self.fail(spec, landing, &failure, Some(failure.clone()))?
-                    }
-                    Err(trouble) => return Err(trouble),
-                }
-            }
+        let batch = match &landing.result {
+            Err(failure) => return self.fail(spec, landing, failure, None),
+            Ok(batch) => batch,
         };
-        Ok(committed)
+        // Of spooled records a later part may be refused when earlier ones are written.
+        if care == Care::Quick && batch.spooled.is_none() {
+            return match self.land_records(spec, landing, batch)? {
+                Landed::Well(committed) => Ok(committed),
+                Landed::Refused(failure) => self.turn(spec, landing, failure),
+            };
+        }
+        self.conn.execute_batch("SAVEPOINT landing")?;
+        self.tables.savepoint()?;
+        let failure = match self.land_records(spec, landing, batch) {
+            Ok(Landed::Well(committed)) => {
+                self.tables.end_savepoint(true)?;
+                self.conn.execute_batch("RELEASE landing")?;
+                return Ok(committed);
+            }
+            Ok(Landed::Refused(failure)) => failure,
+            Err(trouble) if care == Care::LandingByLanding && trouble.is_about_a_record() => {
+                refused(spec, trouble)
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        self.conn.execute_batch("ROLLBACK TO landing; RELEASE landing")?;
+        self.tables.end_savepoint(false)?;
+        self.turn(spec, landing, failure)
     }
 
-    fn land_records(&mut self, spec: &ActiveSpec, landing: &Landing) -> Result<Committed, Trouble> {
-        let Ok(batch) = &landing.result else {
-            return Err(Trouble::Ledger("a failure has no records".to_owned()));
-        };
-        let drives = !landing.children.is_empty();
+    /// A landing that the store cannot hold.
+    fn turn(&mut self, spec: &ActiveSpec, landing: &Landing, failure: Failure) -> Result<Committed, Trouble> {
+        let failure = asked_by(spec, landing, failure);
+        self.fail(spec, landing, &failure, Some(failure.clone()))
+    }
+
+    fn land_records(
+        &mut self,
+        spec: &ActiveSpec,
+        landing: &Landing,
+        batch: &RecordBatch,
+    ) -> Result<Landed, Trouble> {
+        let mut came = Came::default();
+        let first = Part { batch, children: &landing.children, first_child: landing.first_child.0 };
+        if let Some(failure) = self.land_part(spec, landing, &first, &mut came)? {
+            return Ok(Landed::Refused(failure));
+        }
+        let mut first_child = first.behind();
+        for part in batch.spooled.iter().flat_map(|spooled| spooled.parts()) {
+            let part = match part {
+                Ok(part) => part,
+                Err(failure) => return Ok(Landed::Refused(failure)),
+            };
+            let part = Part { batch: &part.records, children: &part.children, first_child };
+            first_child = part.behind();
+            if let Some(failure) = self.land_part(spec, landing, &part, &mut came)? {
+                return Ok(Landed::Refused(failure));
+            }
+        }
+        let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
+        let origin = self.origin(spec, landing)?;
+        tasks::finish(&mut self.statements, spec, landing, came.landed, &ended)?;
+        self.open_next(landing, origin)?;
+        let settled = self.land_cursor(spec, landing, cursor::Came::Well, origin)?;
+        let tally = self.tally(spec, landing);
+        tally.records += i64::try_from(came.landed).unwrap_or(i64::MAX);
+        tally.skipped += i64::from(landing.skipped);
+        let children = came.children.into_iter().collect();
+        Ok(Landed::Well(Committed {
+            children,
+            rows: came.rows,
+            dropped: came.dropped,
+            settled,
+            ..Committed::default()
+        }))
+    }
+
+    /// Writes some of a landing's records and opens what they drive; or says why the table cannot hold them.
+    fn land_part(
+        &mut self,
+        spec: &ActiveSpec,
+        landing: &Landing,
+        part: &Part<'_>,
+        came: &mut Came,
+    ) -> Result<Option<Failure>, Trouble> {
         let known = match (&spec.boundary, &landing.cursor_of) {
             (Some(field), Some(combination)) => {
                 let plan = &self.run(landing.run)?.plan;
                 let key = cursor::CursorKey { plan, task: &spec.name, combination };
-                boundary::known(self.conn, &key, field, landing, batch)?
+                boundary::known(self.conn, &key, field, landing, part.batch)?
             }
             _ => None,
         };
-        let written = landing::write(
-            &mut self.statements,
-            self.tables,
-            spec,
-            batch,
-            landing.task.id,
-            drives,
-            known.as_deref(),
-        )?;
-        let (rows, differs) = match written {
-            Written::Rows { rows, differs } => (rows, differs),
-            Written::Refused(failure) => {
-                let failure = asked_by(spec, landing, failure);
-                return self.fail(spec, landing, &failure, Some(failure.clone()));
-            }
+        let write = Write {
+            run: landing.run,
+            table: &spec.table,
+            task: landing.task.id,
+            bindings: &landing.task.bindings,
+            batch: part.batch,
+            drives: !part.children.is_empty(),
+            known: known.as_deref(),
         };
-        let ended = if landing.skipped { Ended::Skipped } else { Ended::Done };
-        let origin = self.origin(spec, landing)?;
+        let (rows, differs) = match self.tables.write(&mut self.statements, &write)? {
+            Written::Rows { rows, differs } => (rows, differs),
+            Written::Refused(failure) => return Ok(Some(failure)),
+        };
         let dropped = known.map_or(0, |known| known.iter().filter(|known| **known).count());
-        let landed = batch.rows - dropped;
-        tasks::finish(&mut self.statements, spec, landing, landed, &ended)?;
-        self.open_next(landing, origin)?;
-        let children = self.open_children(landing, differs.as_deref())?;
-        let settled = self.land_cursor(spec, landing, Came::Well, origin)?;
-        let tally = self.tally(spec, landing);
-        tally.records += i64::try_from(landed).unwrap_or(i64::MAX);
-        tally.skipped += i64::from(landing.skipped);
-        Ok(Committed { children, rows, dropped: dropped as u64, settled, ..Committed::default() })
+        came.rows += rows;
+        came.dropped += dropped as u64;
+        came.landed += part.batch.rows - dropped;
+        for (spec, opened) in self.open_children(landing.run, part, differs.as_deref())? {
+            *came.children.entry(spec).or_default() += opened;
+        }
+        Ok(None)
     }
 
     fn origin(&self, spec: &ActiveSpec, landing: &Landing) -> Result<Option<i64>, Trouble> {
@@ -175,19 +252,20 @@ impl<'a> Commit<'a> {
         let origin = self.origin(spec, landing)?;
         tasks::finish(&mut self.statements, spec, landing, 0, &Ended::Failed(failure))?;
         self.open_next(landing, origin)?;
-        let settled = self.land_cursor(spec, landing, Came::Failed, origin)?;
+        let settled = self.land_cursor(spec, landing, cursor::Came::Failed, origin)?;
         self.tally(spec, landing).failed += 1;
         Ok(Committed { failed: turned, settled, ..Committed::default() })
     }
 
     fn open_children(
         &self,
-        landing: &Landing,
+        id: RunId,
+        part: &Part<'_>,
         differs: Option<&[bool]>,
-    ) -> Result<Vec<(SpecIndex, u64)>, Trouble> {
+    ) -> Result<BTreeMap<SpecIndex, u64>, Trouble> {
         let mut opened: BTreeMap<SpecIndex, u64> = BTreeMap::new();
-        let run = self.run(landing.run)?;
-        for (child, id) in landing.children.iter().zip(landing.first_child.0..) {
+        let run = self.run(id)?;
+        for (child, task) in part.children.iter().zip(part.first_child..) {
             let differs =
                 differs.is_none_or(|differs| differs.get(child.row as usize).copied().unwrap_or(true));
             let Some(spec) = run.spec(child.spec) else {
@@ -196,7 +274,7 @@ impl<'a> Commit<'a> {
                     && (differs || absent.needs_all)
                     && !absent.owes(child)
                 {
-                    tasks::owe_child(self.conn, landing.run, absent.number, TaskId(id), child)?;
+                    tasks::owe_child(self.conn, id, absent.number, TaskId(task), child)?;
                 }
                 continue;
             };
@@ -205,18 +283,18 @@ impl<'a> Commit<'a> {
             }
             *opened.entry(child.spec).or_default() += match &spec.batch {
                 Some((name, size)) => {
-                    waiting::add(self.conn, landing.run, spec.number, TaskId(id), child)?;
-                    waiting::draw_full(self.conn, landing.run, spec.number, (name, *size))?
+                    waiting::add(self.conn, id, spec.number, TaskId(task), child)?;
+                    waiting::draw_full(self.conn, id, spec.number, (name, *size))?
                 }
                 None => {
                     let bindings = tasks::bindings_text(&child.bindings)?;
-                    tasks::open_child(self.conn, landing.run, spec.number, id, bindings.as_deref())?;
+                    tasks::open_child(self.conn, id, spec.number, task, bindings.as_deref())?;
                     1
                 }
             };
         }
         opened.retain(|_, count| *count > 0);
-        Ok(opened.into_iter().collect())
+        Ok(opened)
     }
 
     /// Moves the landing's cursor. Says when nothing of a combination that waited for what it was owed is
@@ -225,7 +303,7 @@ impl<'a> Commit<'a> {
         &self,
         spec: &ActiveSpec,
         landing: &Landing,
-        came: Came,
+        came: cursor::Came,
         origin: Option<i64>,
     ) -> Result<Option<Settled>, Trouble> {
         let Some(combination) = &landing.cursor_of else { return Ok(None) };
@@ -239,7 +317,7 @@ impl<'a> Commit<'a> {
         Ok((open == 0).then_some(Settled {
             combination: combination.clone(),
             cursor: cursor::value(self.conn, &key, landing.run)?,
-            sits_out: failed > 0 && spec.mode == Mode::Append,
+            sits_out: failed > 0 && spec.table.mode == Mode::Append,
         }))
     }
 
@@ -278,15 +356,13 @@ impl<'a> Commit<'a> {
         first_child: TaskId,
     ) -> Result<Committed, Trouble> {
         let (active, spec) = (self.run(run)?, self.spec(run, index)?);
-        match spec.mode {
-            Mode::Replace if failed == 0 => replace::swap(self.conn, self.tables, &spec.table, &spec.shape)?,
+        match spec.table.mode {
+            Mode::Replace if failed == 0 => self.tables.swap(self.conn, &spec.table)?,
             Mode::Replace => {}
-            Mode::Append | Mode::Merge | Mode::Mirror(_) => {
-                self.tables.load(self.conn, &spec.table, &spec.shape)?.ensure(self.conn)?;
-            }
+            Mode::Append | Mode::Merge | Mode::Mirror(_) => self.tables.ensure(self.conn, &spec.table)?,
         }
-        if let (Mode::Mirror(deleted), 0) = (spec.mode, failed) {
-            mirror::sweep(self.conn, &spec.table, deleted, spec.since, active.now)?;
+        if let (Mode::Mirror(deleted), 0) = (spec.table.mode, failed) {
+            self.tables.sweep(self.conn, &spec.table, deleted, spec.since, active.now)?;
         }
         cursor::end_spec(self.conn, &active.plan, run, spec)?;
         self.conn.execute(
@@ -310,11 +386,14 @@ impl<'a> Commit<'a> {
 
     fn end_run(&mut self, id: RunId, end: RunEnd, at: i64) -> Result<(), Trouble> {
         let run = self.run(id)?;
-        if matches!(end, RunEnd::Complete | RunEnd::Failed) {
-            for spec in run.specs().filter(|spec| spec.mode == Mode::Replace) {
-                replace::drop_stage(self.conn, self.tables, &spec.table)?;
+        let finished = matches!(end, RunEnd::Complete | RunEnd::Failed);
+        if finished {
+            for spec in run.specs().filter(|spec| spec.table.mode == Mode::Replace) {
+                self.tables.drop_stage(self.conn, &spec.table.name)?;
             }
         }
+        let tables: Vec<&TableOf> = run.specs().map(|spec| &spec.table).collect();
+        self.tables.end_run(self.conn, id, &tables, finished)?;
         self.conn.execute(
             "UPDATE _sync_runs SET state = ?2, ended_at = ?3 WHERE id = ?1",
             params![id.0, end.as_str(), at],
@@ -345,11 +424,7 @@ fn asked_by(spec: &ActiveSpec, landing: &Landing, mut failure: Failure) -> Failu
 }
 
 fn refused(spec: &ActiveSpec, trouble: Trouble) -> Failure {
-    let why = match trouble {
-        Trouble::Sql(error) => words(&error),
-        other => format!("{other:?}"),
-    };
-    let message = format!("table `{}` does not take a record: {why}", spec.table);
+    let message = format!("table `{}` does not take a record: {}", spec.table.name, trouble.words());
     Failure::new(FailureClass::Permanent, FailureKind::Record, message)
         .help("an index, trigger or constraint that was added to the table refuses it")
 }

@@ -84,6 +84,10 @@ pub(crate) fn land(
                 {
                     let seen = CursorValue(seen.clone());
                     boundary::remember(conn, key, field, landing, batch, &seen, raised, repeats)?;
+                    for part in batch.spooled.iter().flat_map(|spooled| spooled.parts()) {
+                        let part = part.map_err(|failure| Trouble::Ledger(failure.message))?;
+                        boundary::remember(conn, key, field, landing, &part.records, &seen, false, repeats)?;
+                    }
                 }
             }
             if !is_unsettled(conn, run, spec.number, key.combination)? {

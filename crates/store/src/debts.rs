@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::active::batch_of;
 use crate::cursor::{self, CursorKey};
 use crate::drives::driver;
-use crate::sql::quoted;
+use crate::seam::{Requests, Tables};
 use crate::trouble::Trouble;
 use crate::waiting;
 
@@ -44,6 +44,7 @@ pub(crate) struct Request {
 /// Opens requests of earlier runs in a new one, with ids from `next` on.
 pub(crate) struct Reopener<'a> {
     conn: &'a Connection,
+    tables: &'a mut dyn Tables,
     plan: &'a SyncPlan,
     run: RunId,
     next: i64,
@@ -54,8 +55,14 @@ pub(crate) struct Reopener<'a> {
 
 impl<'a> Reopener<'a> {
     /// For a run that has just been created.
-    pub(crate) fn new(conn: &'a Connection, plan: &'a SyncPlan, run: RunId, next: i64) -> Self {
-        Reopener { conn, plan, run, next, driven: HashSet::new(), anew: HashSet::new() }
+    pub(crate) fn new(
+        conn: &'a Connection,
+        tables: &'a mut dyn Tables,
+        plan: &'a SyncPlan,
+        run: RunId,
+        next: i64,
+    ) -> Self {
+        Reopener { conn, tables, plan, run, next, driven: HashSet::new(), anew: HashSet::new() }
     }
 
     /// Opens, in a new run, the requests that are owed to it.
@@ -101,8 +108,8 @@ impl<'a> Reopener<'a> {
         let spec = self.plan.spec(index);
         match again {
             // Another page of a chain that begins anew already.
-            Again::FromPageOne if !self.anew.insert(begin_anew(self.conn, self.plan, index, request.id)?) => {
-            }
+            Again::FromPageOne
+                if !self.anew.insert(begin_anew(self.conn, self.tables, self.plan, index, request.id)?) => {}
             Again::AsItWas | Again::FromPageOne => {
                 self.conn
                     .prepare_cached(
@@ -256,6 +263,7 @@ pub(crate) fn again(
 /// back. Gives the chain's number, which is that of the first run that asked for it.
 pub(crate) fn begin_anew(
     conn: &Connection,
+    tables: &mut dyn Tables,
     plan: &SyncPlan,
     index: SpecIndex,
     request: i64,
@@ -289,11 +297,8 @@ pub(crate) fn begin_anew(
             )
             .optional()?;
         if let Some(table) = table {
-            conn.prepare_cached(&format!(
-                "{CHAINS} DELETE FROM {} WHERE _task IN (SELECT id FROM pages)",
-                quoted(&table)
-            ))?
-            .execute([request])?;
+            let select = format!("{CHAINS} SELECT id FROM pages");
+            tables.take_back(conn, &table, Requests { select: &select, parameters: &[request] })?;
         }
         conn.prepare_cached(&format!(
             "{CHAINS} DELETE FROM _sync_boundary WHERE plan = ?2 AND task = ?3

@@ -3,26 +3,23 @@
 use entities::{Cell, Failure, FailureClass, FailureKind, RecordBatch};
 
 use crate::column::{ColumnType, Kinds};
-use crate::tables::Table;
+use crate::columns::Columns;
 
-/// Why a table does not take the records as it is. A column that has never held a value takes any.
-pub(crate) fn refusal(table: &Table, batch: &RecordBatch) -> Option<Failure> {
-    if !table.exists {
-        return None;
-    }
+/// Why a table that is there does not take the records as it is. A column that has never held a value takes any.
+pub fn refusal(table: &str, columns: &Columns, batch: &RecordBatch) -> Option<Failure> {
     for (at, (field, kinds)) in batch.columns.iter().zip(Kinds::of(batch)).enumerate() {
         if kinds.is_null() {
             continue;
         }
-        let is_new = table.column_of(field).is_none();
-        let why = match table.column_of(field).map(|column| table.columns[column].kind) {
-            None if table.has_more() => continue,
-            None => format!("which table `{}` has no column for", table.name),
+        let is_new = columns.column_of(field).is_none();
+        let why = match columns.column_of(field).map(|column| columns.list()[column].kind) {
+            None if columns.has_more() => continue,
+            None => format!("which table `{}` has no column for", table),
             Some(ColumnType::Null) => continue,
             Some(kind) if kinds.within(kind.holds()) => continue,
-            Some(kind) => format!("which is no {}, as its column in table `{}`", kind.as_str(), table.name),
+            Some(kind) => format!("which is no {}, as its column in table `{}`", kind.as_str(), table),
         };
-        let row = (0..batch.rows).find(|row| breaks(table, field, &batch.row(*row)[at])).unwrap_or(0);
+        let row = (0..batch.rows).find(|row| breaks(columns, field, &batch.row(*row)[at])).unwrap_or(0);
         let message = format!(
             "record {} of {} has a field `{field}` {why}, and `schema` is \"frozen\"",
             row + 1,
@@ -39,11 +36,11 @@ pub(crate) fn refusal(table: &Table, batch: &RecordBatch) -> Option<Failure> {
     None
 }
 
-fn breaks(table: &Table, field: &str, cell: &Cell) -> bool {
+fn breaks(columns: &Columns, field: &str, cell: &Cell) -> bool {
     let mut kinds = Kinds::default();
     kinds.add(cell);
-    match table.column_of(field) {
+    match columns.column_of(field) {
         None => !kinds.is_null(),
-        Some(at) => !kinds.within(table.columns[at].kind.holds()),
+        Some(at) => !kinds.within(columns.list()[at].kind.holds()),
     }
 }

@@ -62,14 +62,14 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::lock::private;
 use crate::migrate;
+use crate::sqlite;
 use crate::trouble::Trouble;
-use crate::widen;
 
 /// The version this code writes.
-pub(crate) const VERSION: i64 = 2;
+pub const VERSION: i64 = 2;
 
 /// Every name that begins so is the ledger's.
-pub(crate) const PREFIX: &str = "_sync_";
+pub const PREFIX: &str = "_sync_";
 
 /// What version 1 had not, or had otherwise.
 pub(crate) const SINCE_2: &str = "
@@ -158,21 +158,25 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
          PRAGMA wal_autocheckpoint = 2000;
          PRAGMA temp_store = MEMORY;",
     )?;
-    widen::register(&conn)?;
+    sqlite::register(&conn)?;
     let transaction = conn.unchecked_transaction()?;
     match version(&conn)? {
-        None => {
-            conn.execute_batch(SCHEMA)?;
-            conn.execute_batch(SINCE_2)?;
-            conn.execute("INSERT INTO _sync_meta (key, value) VALUES ('version', ?1)", [VERSION])?;
-        }
+        None => create(&conn)?,
         Some(found) => {
-            check_version(path, found)?;
+            check_version(&path.display().to_string(), found)?;
             migrate::from(&conn, found)?;
         }
     }
     transaction.commit()?;
     Ok(conn)
+}
+
+/// Makes the ledger's tables in an empty database: a new ledger, or the mirror of one that is kept elsewhere.
+pub fn create(conn: &Connection) -> Result<(), Trouble> {
+    conn.execute_batch(SCHEMA)?;
+    conn.execute_batch(SINCE_2)?;
+    conn.execute("INSERT INTO _sync_meta (key, value) VALUES ('version', ?1)", [VERSION])?;
+    Ok(())
 }
 
 /// The ledger's version; none if there is no ledger.
@@ -191,9 +195,9 @@ pub(crate) fn version(conn: &Connection) -> Result<Option<i64>, Trouble> {
 }
 
 /// Refuses a ledger that a newer syncctl wrote.
-pub(crate) fn check_version(path: &Path, found: i64) -> Result<(), StoreError> {
+pub fn check_version(store: &str, found: i64) -> Result<(), StoreError> {
     if found > VERSION {
-        return Err(StoreError::TooNew { store: path.display().to_string(), found, known: VERSION });
+        return Err(StoreError::TooNew { store: store.to_owned(), found, known: VERSION });
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! SQLite: the ledger and the tables in one file.
+//! The ledger of every store, the seam to its tables, and the store whose tables are beside it: SQLite.
 //!
-//! [`Stores`] opens a store: one file with the plan's tables and, beside them, the ledger
+//! [`Stores`] opens one file with the plan's tables and, beside them, the ledger
 //! (`_sync_*`, see `ledger.rs`). Every call of [`entities::Store`] is one transaction; records and
-//! the completion of the task that brought them commit together. [`SqliteReader`] answers the
+//! the completion of the task that brought them commit together. Other kinds of stores are a [`Tables`] of their own
+//! with the same [`LedgerStore`]. [`SqliteReader`] answers the
 //! command line's and the server's questions without a lock, also while a run writes.
 //!
 //! **Invariant**: nothing here sends a request, reads a plan's text or decides what happens next.
@@ -11,10 +12,9 @@
 mod lock;
 mod opener;
 
-mod sqlite;
-
 mod ledger; //   the tables of the account, and what always holds
-mod migrate; //  ledgers of earlier versions
+mod ledger_store;
+mod migrate; //  ledgers of earlier versions // transactions of ledger and tables
 
 mod active; //   a run under way, as commits need it
 mod begin; //    a new run, or …
@@ -26,7 +26,6 @@ mod retry; //    only what failed
 mod undo;
 
 mod commit;
-mod landing;
 mod statements;
 mod tasks;
 mod waiting; //  records for a batch
@@ -35,13 +34,11 @@ mod boundary;
 mod cursor;
 
 mod claim; //    who owns a table
-mod column;
+mod column; //   what a column holds
+mod columns; //  which columns a table has
 mod frozen;
-mod layout;
-mod modes;
-mod rows; //     read back as records
-mod tables;
-mod widen;
+mod seam; //     what a kind of store does with records
+mod sqlite; //   … and what SQLite does
 
 mod answers;
 mod reader;
@@ -53,6 +50,17 @@ pub use answers::{
     ColumnRow, CursorRow, FailureRow, HistoryRow, RequestFilter, RequestPage, RequestRow, RequestState,
     RowValues, Rows, RunRow, SpecRow, TableRow, TracedRow,
 };
-pub use lock::lock_path;
-pub use opener::Stores;
+pub use claim::{foreign, key_text};
+pub use column::{ColumnType, EXACT, Kinds, digits, json_of, text_of};
+pub use columns::{Change, Column, Columns, DELETED_AT, Room, Shape};
+pub use frozen::refusal;
+pub use ledger::{PREFIX, VERSION, check_version, create};
+pub use ledger_store::LedgerStore;
+pub use lock::{StoreLock, lock_path, private};
+pub use opener::{Stores, open_ledger};
 pub use reader::SqliteReader;
+pub use seam::{Requests, TableOf, Tables, Write, Written};
+pub use sql::{quoted, quoted_list};
+pub use sqlite::SqliteTables;
+pub use statements::Statements;
+pub use trouble::Trouble;

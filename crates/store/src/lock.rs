@@ -14,13 +14,13 @@ use entities::{Moment, StoreError};
 
 /// Held as long as it lives.
 #[derive(Debug)]
-pub(crate) struct StoreLock {
+pub struct StoreLock {
     _file: File,
 }
 
 impl StoreLock {
     /// Takes the lock of the store at `path`. `command` is shown to whoever finds it taken.
-    pub(crate) fn take(path: &Path, command: &str) -> Result<StoreLock, StoreError> {
+    pub fn take(path: &Path, command: &str) -> Result<StoreLock, StoreError> {
         let lock_path = lock_path(path);
         let broken = |error: std::io::Error| StoreError::Broken {
             store: lock_path.display().to_string(),
@@ -79,11 +79,11 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// New files are the user's alone: they hold what an API told this user.
 #[cfg(unix)]
-pub(crate) fn private(options: &mut OpenOptions) {
+pub fn private(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600);
 }
 
 /// Other systems inherit the directory's rights.
 #[cfg(not(unix))]
-pub(crate) fn private(_options: &mut OpenOptions) {}
+pub fn private(_options: &mut OpenOptions) {}

@@ -59,7 +59,7 @@ impl SqliteReader {
             let conn = Connection::open_with_flags(path, flags)?;
             conn.busy_timeout(Duration::from_secs(10))?;
             let Some(found) = ledger::version(&conn)? else { return Ok(None) };
-            ledger::check_version(path, found)?;
+            ledger::check_version(&path.display().to_string(), found)?;
             Ok(Some((conn, found)))
         };
         let opened = open().map_err(|trouble| trouble.named(&name, "read"))?;

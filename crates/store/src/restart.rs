@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use crate::debts::{self, Again, Request};
 use crate::drives::{driver, is_driven_by_changes};
-use crate::tables::Tables;
+use crate::seam::Tables;
 use crate::trouble::Trouble;
 use crate::{retry, undo, waiting};
 
@@ -17,6 +17,7 @@ use crate::{retry, undo, waiting};
 /// it does not start over itself, or its rows stay and look unchanged. What the run was owed is owed still.
 pub(crate) fn restart(
     conn: &Connection,
+    tables: &mut dyn Tables,
     plan: &SyncPlan,
     run: RunId,
     changed: &[SpecIndex],
@@ -46,7 +47,7 @@ pub(crate) fn restart(
         )?;
         let driven_again = every || !is_driven_by_changes(plan, *index);
         let again = driver(plan, *index).is_some_and(|parent| !over.contains(&parent) || !driven_again);
-        undo::take_back(conn, &mut Tables::default(), plan.name.as_str(), run, &spec.name)?;
+        undo::take_back(conn, tables, plan.name.as_str(), run, &spec.name)?;
         conn.execute(
             "UPDATE _sync_tasks SET
              state = CASE WHEN chain = id AND opened_by IS NULL AND (?3 OR origin IS NOT NULL) THEN 'open'
@@ -61,7 +62,7 @@ pub(crate) fn restart(
             waiting::forget(conn, run, number)?;
         }
         if fingerprint != spec.fingerprint {
-            refit_debts(conn, plan, run, *index, number)?;
+            refit_debts(conn, tables, plan, run, *index, number)?;
         }
         // What is opened again keeps its number: the next run removes what only this one's old self returned.
         let keeps: bool = conn.query_row(
@@ -85,6 +86,7 @@ pub(crate) fn restart(
 /// for by itself in another run is opened again.
 fn refit_debts(
     conn: &Connection,
+    tables: &mut dyn Tables,
     plan: &SyncPlan,
     run: RunId,
     index: SpecIndex,
@@ -110,7 +112,7 @@ fn refit_debts(
         };
         match again {
             Again::AsItWas => {}
-            Again::FromPageOne if !anew.insert(debts::begin_anew(conn, plan, index, request.id)?) => {
+            Again::FromPageOne if !anew.insert(debts::begin_anew(conn, tables, plan, index, request.id)?) => {
                 conn.execute("UPDATE _sync_tasks SET state = 'undone' WHERE id = ?1", [request.id])?;
             }
             Again::FromPageOne => {

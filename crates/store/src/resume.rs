@@ -6,12 +6,14 @@ use rusqlite::{Connection, params};
 use crate::active::{Advance, advance_of, combination};
 use crate::begin::{add_spec, is_new, is_owed_in_absence, was_run};
 use crate::drives::{driver, is_driven_once};
+use crate::seam::Tables;
 use crate::trouble::Trouble;
 use crate::{debts, restart, undo};
 
 /// Readies an unfinished run to go on; says what changed in the plan since it began.
 pub(crate) fn resume(
     conn: &Connection,
+    tables: &mut dyn Tables,
     request: &BeginRequest<'_>,
     run: RunId,
     next: i64,
@@ -71,9 +73,9 @@ pub(crate) fn resume(
     for name in gone {
         match request.plan.spec_named(name) {
             Some(index) if is_driven_once(request.plan, index) || undo::has_debts(conn, run, name)? => {
-                undo::leave_out(conn, request.plan, run, index)?;
+                undo::leave_out(conn, tables, request.plan, run, index)?;
             }
-            _ => undo::forget_spec(conn, request.plan, run, name)?,
+            _ => undo::forget_spec(conn, tables, request.plan, run, name)?,
         }
     }
     for index in new {
@@ -93,7 +95,7 @@ pub(crate) fn resume(
             add_spec(conn, request.plan, run, index, true, is_new(conn, request.plan, run, index)?)?;
         }
     }
-    restart::restart(conn, request.plan, run, &restarted, next)?;
+    restart::restart(conn, tables, request.plan, run, &restarted, next)?;
     for index in &request.specs {
         name_combinations(conn, request.plan, run, *index)?;
         let spec = request.plan.spec(*index);

@@ -1,7 +1,7 @@
 //! Quoting for SQL text. Values are never quoted: they are bound.
 
 /// An identifier in double quotes. SQL text ends at a NUL, so a NUL becomes U+FFFD.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 2);
     out.push('"');
     for c in name.chars() {
@@ -16,6 +16,6 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// Quoted identifiers with commas between them.
-pub(crate) fn quoted_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn quoted_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
 }

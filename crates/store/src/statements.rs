@@ -4,8 +4,9 @@
 use rusqlite::{CachedStatement, Connection};
 
 /// What one transaction has prepared.
-pub(crate) struct Statements<'c> {
-    pub(crate) conn: &'c Connection,
+pub struct Statements<'c> {
+    /// The ledger.
+    pub conn: &'c Connection,
     finished: Option<CachedStatement<'c>>,
     /// The row's statement, and its text.
     row: Option<(String, CachedStatement<'c>)>,

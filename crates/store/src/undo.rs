@@ -10,16 +10,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::active::batch_of;
 use crate::drives::{driver, is_driven_by_changes, is_driven_once, owes};
-use crate::modes::replace;
-use crate::sql::quoted;
-use crate::tables::Tables;
+use crate::seam::{Requests, Tables};
 use crate::trouble::Trouble;
 use crate::{cursor, waiting};
 
 /// Undoes an unfinished run.
 pub(crate) fn run(
     conn: &Connection,
-    tables: &mut Tables,
+    tables: &mut dyn Tables,
     plan: &SyncPlan,
     run: RunId,
     now: Moment,
@@ -110,8 +108,14 @@ pub(crate) fn has_debts(conn: &Connection, run: RunId, name: &str) -> Result<boo
 }
 
 /// A spec that the resumed run no longer has.
-pub(crate) fn forget_spec(conn: &Connection, plan: &SyncPlan, run: RunId, name: &str) -> Result<(), Trouble> {
-    take_back(conn, &mut Tables::default(), plan.name.as_str(), run, name)?;
+pub(crate) fn forget_spec(
+    conn: &Connection,
+    tables: &mut dyn Tables,
+    plan: &SyncPlan,
+    run: RunId,
+    name: &str,
+) -> Result<(), Trouble> {
+    take_back(conn, tables, plan.name.as_str(), run, name)?;
     owe_again(conn, run, name, None, false, false)?;
     conn.execute("DELETE FROM _sync_specs WHERE run = ?1 AND name = ?2", params![run.0, name])?;
     Ok(())
@@ -121,12 +125,13 @@ pub(crate) fn forget_spec(conn: &Connection, plan: &SyncPlan, run: RunId, name: 
 /// requests that changed records drove, are owed to the next run, which would not make them by itself.
 pub(crate) fn leave_out(
     conn: &Connection,
+    tables: &mut dyn Tables,
     plan: &SyncPlan,
     run: RunId,
     index: SpecIndex,
 ) -> Result<(), Trouble> {
     let spec = plan.spec(index);
-    take_back(conn, &mut Tables::default(), plan.name.as_str(), run, &spec.name)?;
+    take_back(conn, tables, plan.name.as_str(), run, &spec.name)?;
     owe_again(conn, run, &spec.name, Some(spec), is_driven_once(plan, index), owes(plan, index))?;
     conn.execute(
         "UPDATE _sync_specs SET absent = 1, watermark = 0, ended = 0, done = 0, failed = 0, skipped = 0, records = 0
@@ -199,7 +204,7 @@ pub(crate) fn has_spec(conn: &Connection, run: RunId, name: &str) -> Result<bool
 /// Takes back the data of one spec of a run.
 pub(crate) fn take_back(
     conn: &Connection,
-    tables: &mut Tables,
+    tables: &mut dyn Tables,
     plan: &str,
     run: RunId,
     name: &str,
@@ -217,22 +222,16 @@ pub(crate) fn take_back(
             |row| row.get(0),
         )
         .optional()?;
-    let there: bool = conn.query_row(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)",
-        [&table],
-        |row| row.get(0),
-    )?;
     match mode.as_deref() {
-        Some(mode) if mode == Mode::Append.as_str() && there => {
-            conn.execute(
-                &format!(
-                    "DELETE FROM {} WHERE _task IN (SELECT id FROM _sync_tasks WHERE run = ?1 AND spec = ?2)",
-                    quoted(&table)
-                ),
-                params![run.0, number],
-            )?;
-        }
-        Some(mode) if mode == Mode::Replace.as_str() => replace::drop_stage(conn, tables, &table)?,
+        Some(mode) if mode == Mode::Append.as_str() => tables.take_back(
+            conn,
+            &table,
+            Requests {
+                select: "SELECT id FROM _sync_tasks WHERE run = ?1 AND spec = ?2",
+                parameters: &[run.0, number],
+            },
+        )?,
+        Some(mode) if mode == Mode::Replace.as_str() => tables.drop_stage(conn, &table)?,
         _ => {}
     }
     Ok(())

@@ -95,6 +95,7 @@ impl Case {
                 weight: 1,
                 order: entities::Order::Given,
                 places: entities::KeyPlaces::default(),
+                partition: None,
                 fingerprint: String::new(),
                 at: Place::default(),
             },

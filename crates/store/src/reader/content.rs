@@ -12,8 +12,8 @@ use super::{SqliteReader, upto};
 use crate::answers::{ColumnRow, RowValues, Rows, TableRow};
 use crate::column::{EXACT, digits};
 use crate::sql::quoted;
+use crate::sqlite::row_number;
 use crate::trouble::Trouble;
-use crate::widen::row_number;
 
 /// Tables whose row numbers span at most this are counted: a millisecond or so, unless the rows are huge.
 const COUNTED: i64 = 10_000;

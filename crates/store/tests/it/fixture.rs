@@ -6,8 +6,8 @@ use std::sync::Arc;
 use entities::{
     BeginRequest, Begun, Bindings, Body, Cell, Committed, CursorSpec, CursorValue, EndpointIndex, Entry,
     Failure, FailureClass, FailureKind, Foreach, Frozen, Landing, Method, Mode, Moment, Over, Page, Place,
-    PlanName, Reading, RecordBatch, Redirects, ResumeMode, RunEnd, RunId, SchemaPolicy, SourceText, Span,
-    SpecIndex, Step, Store, StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, TaskSpec,
+    PlanName, Reading, RecordBatch, Redirects, ResumeMode, RunEnd, RunId, SchemaPolicy, Secrets, SourceText,
+    Span, SpecIndex, Step, Store, StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, TaskSpec,
     TemplateText, TextPolicy, Which, Work,
 };
 use serde_json::{Map, Value, json};
@@ -185,7 +185,7 @@ impl Fixture {
     pub(crate) fn open(&mut self) {
         self.store = None;
         let stores = Stores::new("syncctl run test.toml".to_owned());
-        self.store = Some(stores.open(&StoreTarget::Sqlite(self.path(), &Secrets::default())).unwrap());
+        self.store = Some(stores.open(&StoreTarget::Sqlite(self.path()), &Secrets::default()).unwrap());
     }
 
     pub(crate) fn try_begin(&mut self, plan: &SyncPlan, resume: ResumeMode) -> Result<Begun, StoreError> {

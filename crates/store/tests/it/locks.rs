@@ -1,6 +1,6 @@
 //! The lock, the file's mode, versions, and files that are no store.
 
-use entities::{StoreError, StoreOpener, StoreTarget};
+use entities::{Secrets, StoreError, StoreOpener, StoreTarget};
 use store::{SqliteReader, Stores};
 
 use crate::fixture::Fixture;
@@ -10,7 +10,7 @@ fn the_second_is_told_who_has_it() {
     let mut f = Fixture::new();
     let target = StoreTarget::Sqlite(f.path());
     let stores = Stores::new("syncctl run other.toml".to_owned());
-    match stores.open(&target).err() {
+    match stores.open(&target, &Secrets::default()).err() {
         Some(StoreError::Locked { holder, .. }) => {
             assert!(holder.starts_with("syncctl run test.toml (pid "), "{holder}");
             assert!(holder.contains(&std::process::id().to_string()), "{holder}");
@@ -19,7 +19,7 @@ fn the_second_is_told_who_has_it() {
     }
     SqliteReader::open(&f.path()).unwrap();
     f.store = None;
-    stores.open(&target).unwrap();
+    stores.open(&target, &Secrets::default()).unwrap();
 }
 
 #[cfg(unix)]
@@ -48,7 +48,7 @@ fn a_newer_ledger_is_refused() {
     let mut f = Fixture::new();
     f.sql("UPDATE _sync_meta SET value = 99 WHERE key = 'version'");
     f.store = None;
-    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(f.path(), &Secrets::default()));
+    let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(f.path()), &Secrets::default());
     assert!(matches!(result.err(), Some(StoreError::TooNew { found: 99, .. })));
     assert!(matches!(SqliteReader::open(&f.path()).err(), Some(StoreError::TooNew { found: 99, .. })));
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use entities::{Mode, RunEnd, StoreOpener, StoreTarget};
+use entities::{Mode, RunEnd, Secrets, StoreOpener, StoreTarget};
 use serde_json::json;
 use store::{RequestFilter, SqliteReader, Stores};
 
@@ -121,5 +121,5 @@ fn the_cost_of_a_question() {
         drop(open().requests(run.0, &RequestFilter::default(), None, 50).unwrap())
     });
     let target = StoreTarget::Sqlite(f.path());
-    assert!(Stores::new("x".to_owned()).open(&target).is_err(), "held all the while");
+    assert!(Stores::new("x".to_owned()).open(&target, &Secrets::default()).is_err(), "held all the while");
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use entities::{Cell, RecordBatch, TaskId};
 use rusqlite::Statement;
 
-use crate::column::{self, ColumnType, Kinds};
+use crate::column::{ColumnType, Kinds, json_of, text_of};
+use crate::columns::DELETED_AT;
 use crate::sql::{quoted, quoted_list};
-use crate::tables::{DELETED_AT, Table};
+use crate::sqlite::tables::Table;
 
 /// The layout of one list of columns in one table. Void when the table's columns change.
 #[derive(Debug)]
@@ -41,15 +42,15 @@ impl Layout {
         let mut targets = Vec::with_capacity(batch.columns.len());
         let mut overflows = false;
         for source in batch.columns.iter() {
-            match table.column_of(source) {
+            match table.columns.column_of(source) {
                 Some(at) => {
-                    let column = &table.columns[at];
+                    let column = &table.columns.list()[at];
                     names.push(&column.name);
                     targets.push(Target { parameter: Some(names.len()), kind: column.kind });
                 }
                 // Without `_more` the table is frozen, and the field always null.
                 None => {
-                    overflows = table.has_more();
+                    overflows = table.columns.has_more();
                     targets.push(Target { parameter: None, kind: ColumnType::More });
                 }
             }
@@ -69,7 +70,7 @@ impl Layout {
         } else {
             merging(table, &add, &key_columns)
         };
-        let key = table.key.iter().filter_map(|field| batch.column(field)).collect();
+        let key = table.shape.unique.iter().filter_map(|field| batch.column(field)).collect();
         Layout {
             columns: Arc::clone(&batch.columns),
             targets,
@@ -105,7 +106,7 @@ impl Layout {
         statement.raw_bind_parameter(1, task.0)?;
         for (target, cell) in self.targets.iter().zip(row) {
             if let Some(parameter) = target.parameter {
-                column::bind(statement, parameter, target.kind, cell, batch)?;
+                bind(statement, parameter, target.kind, cell, batch)?;
             }
         }
         if self.overflows {
@@ -125,7 +126,7 @@ impl Layout {
     ) -> rusqlite::Result<()> {
         statement.raw_bind_parameter(1, task.0)?;
         for (at, cell) in self.key.iter().enumerate() {
-            column::bind(statement, at + 2, self.targets[*cell].kind, &row[*cell], batch)?;
+            bind(statement, at + 2, self.targets[*cell].kind, &row[*cell], batch)?;
         }
         Ok(())
     }
@@ -140,10 +141,7 @@ impl Layout {
             out.push(if out.is_empty() { '{' } else { ',' });
             out.push_str(&serde_json::Value::from(&**name).to_string());
             out.push(':');
-            match cell {
-                Cell::Text(span) => out.push_str(&serde_json::Value::from(batch.text_of(*span)).to_string()),
-                other => out.push_str(&column::text_of(other, batch)),
-            }
+            json_of(cell, batch, &mut out);
         }
         if out.is_empty() {
             return None;
@@ -157,6 +155,7 @@ impl Layout {
 fn merging(table: &Table, add: &str, key: &[&str]) -> (String, String, String) {
     let others: Vec<String> = table
         .columns
+        .list()
         .iter()
         .filter(|column| !key.contains(&column.name.as_str()))
         .map(|column| quoted(&column.name))
@@ -186,4 +185,28 @@ fn merging(table: &Table, add: &str, key: &[&str]) -> (String, String, String) {
         key.iter().enumerate().map(|(at, name)| format!("{} = ?{}", quoted(name), at + 2)).collect();
     let touch = format!("UPDATE {} SET _task = ?1 WHERE {}", quoted(&table.name), of_key.join(" AND "));
     (insert, insert_if_differs, touch)
+}
+
+/// Binds a cell as a column of this type holds it; the type must hold the cell's kind.
+fn bind(
+    statement: &mut Statement<'_>,
+    parameter: usize,
+    kind: ColumnType,
+    cell: &Cell,
+    batch: &RecordBatch,
+) -> rusqlite::Result<()> {
+    match (kind, cell) {
+        (_, Cell::Null) => statement.raw_bind_parameter(parameter, rusqlite::types::Null),
+        (_, Cell::Number(span) | Cell::Text(span) | Cell::Json(span)) => {
+            statement.raw_bind_parameter(parameter, batch.text_of(*span))
+        }
+        (ColumnType::Decimal | ColumnType::Text, cell) => {
+            statement.raw_bind_parameter(parameter, text_of(cell, batch))
+        }
+        (_, Cell::Bool(b)) => statement.raw_bind_parameter(parameter, *b),
+        // At most 2^53 either way, so the cast is exact.
+        (ColumnType::Float, Cell::Int(i)) => statement.raw_bind_parameter(parameter, *i as f64),
+        (_, Cell::Int(i)) => statement.raw_bind_parameter(parameter, *i),
+        (_, Cell::Float(f)) => statement.raw_bind_parameter(parameter, *f),
+    }
 }

@@ -4,24 +4,25 @@
 use entities::{Deleted, Moment};
 use rusqlite::{Connection, params};
 
+use crate::columns::DELETED_AT;
 use crate::sql::quoted;
-use crate::tables::DELETED_AT;
 use crate::trouble::Trouble;
 
-/// Removes or marks the rows that no request from `since` on returned; says how many.
+/// Removes or marks the rows that no request from `since` on returned.
 pub(crate) fn sweep(
     conn: &Connection,
     table: &str,
     deleted: Deleted,
     since: i64,
     now: Moment,
-) -> Result<usize, Trouble> {
+) -> Result<(), Trouble> {
     let table = quoted(table);
-    Ok(match deleted {
+    match deleted {
         Deleted::Remove => conn.execute(&format!("DELETE FROM {table} WHERE _task < ?1"), [since])?,
         Deleted::Mark => conn.execute(
             &format!("UPDATE {table} SET {DELETED_AT} = ?2 WHERE _task < ?1 AND {DELETED_AT} IS NULL"),
             params![since, now.to_rfc3339()],
         )?,
-    })
+    };
+    Ok(())
 }

@@ -7,24 +7,20 @@
 use rusqlite::Connection;
 
 use crate::column::{ColumnType, Kinds};
+use crate::columns::{Column, Shape};
 use crate::sql::{quoted, quoted_list};
-use crate::tables::{Column, Shape, Tables, stage_of};
+use crate::sqlite::tables::{Held, stage_of};
+use crate::sqlite::widen;
 use crate::trouble::Trouble;
-use crate::widen;
 
 /// Puts the staged rows in the place of the table's.
-pub(crate) fn swap(
-    conn: &Connection,
-    tables: &mut Tables,
-    table: &str,
-    shape: &Shape,
-) -> Result<(), Trouble> {
+pub(crate) fn swap(conn: &Connection, tables: &mut Held, table: &str, shape: &Shape) -> Result<(), Trouble> {
     let staged = tables.load(conn, &stage_of(table), shape)?;
-    let columns = staged.columns.clone();
+    let columns = staged.columns.list().to_vec();
     let there = staged.exists;
     let mut wanted: Vec<(&str, Kinds)> = Vec::with_capacity(columns.len());
-    for (at, column) in columns.iter().enumerate().filter(|(_, column)| column.kind != ColumnType::More) {
-        let holds_wide = column.kind == ColumnType::Int && staged.holds_wide(conn, at)?;
+    for column in columns.iter().filter(|column| column.kind != ColumnType::More) {
+        let holds_wide = column.kind == ColumnType::Int && staged.holds_wide(conn, column)?;
         wanted.push((&column.source, column.kind.as_kinds(holds_wide)));
     }
     tables.load(conn, table, shape)?.ensure(conn)?;
@@ -41,11 +37,12 @@ pub(crate) fn swap(
     let mut values = vec!["_task".to_owned()];
     let mut beyond = Vec::new();
     for column in &columns {
-        let at = if column.kind == ColumnType::More { None } else { target.column_of(&column.source) };
+        let at =
+            if column.kind == ColumnType::More { None } else { target.columns.column_of(&column.source) };
         match at {
             Some(at) => {
-                names.push(&target.columns[at].name);
-                values.push(widen::expression(&column.name, column.kind, target.columns[at].kind));
+                names.push(&target.columns.list()[at].name);
+                values.push(widen::expression(&column.name, column.kind, target.columns.list()[at].kind));
             }
             None => beyond.push(column),
         }
@@ -85,7 +82,7 @@ fn folded(columns: &[&Column]) -> String {
 }
 
 /// Drops the staged rows, if there are any.
-pub(crate) fn drop_stage(conn: &Connection, tables: &mut Tables, table: &str) -> Result<(), Trouble> {
+pub(crate) fn drop_stage(conn: &Connection, tables: &mut Held, table: &str) -> Result<(), Trouble> {
     let stage = stage_of(table);
     conn.execute_batch(&format!("DROP TABLE IF EXISTS {}", quoted(&stage)))?;
     conn.execute("DELETE FROM _sync_columns WHERE target = ?1", [&stage])?;

@@ -7,7 +7,7 @@ use entities::{Cell, Failure, FailureClass, FailureKind, RecordBatch, TaskId};
 use rusqlite::Connection;
 
 use crate::column::text_of;
-use crate::layout::Layout;
+use crate::sqlite::layout::Layout;
 use crate::trouble::Trouble;
 
 /// The failure of a batch with a record that has no key, if there is one: it cannot be held.

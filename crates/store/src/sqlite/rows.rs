@@ -5,17 +5,18 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 
-use crate::active::TableOf;
 use crate::column::ColumnType;
+use crate::columns::{Column, DELETED_AT};
+use crate::seam::TableOf;
 use crate::sql::quoted;
-use crate::tables::{Column, DELETED_AT, Tables};
+use crate::sqlite::tables::Held;
+use crate::sqlite::widen::row_number;
 use crate::trouble::Trouble;
-use crate::widen::row_number;
 
 /// Rows in ascending order of their number, from the first above `after` on.
 pub(crate) fn rows(
     conn: &Connection,
-    tables: &mut Tables,
+    tables: &mut Held,
     of: &TableOf,
     after: u64,
     limit: usize,
@@ -24,7 +25,7 @@ pub(crate) fn rows(
     if !table.exists {
         return Ok(Vec::new());
     }
-    let taken: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let taken: Vec<&str> = table.columns.list().iter().map(|column| column.name.as_str()).collect();
     let Some(number) = row_number(&taken) else {
         let why = format!(
             "the rows of table `{}` have no number: it has the columns rowid, _rowid_ and oid",
@@ -32,7 +33,7 @@ pub(crate) fn rows(
         );
         return Err(Trouble::Ledger(why));
     };
-    let columns: Vec<Column> = table.columns.clone();
+    let columns: Vec<Column> = table.columns.list().to_vec();
     let mut names: Vec<String> = vec![number.to_owned()];
     names.extend(columns.iter().map(|column| quoted(&column.name)));
     let there = if table.marks() { format!("AND {DELETED_AT} IS NULL") } else { String::new() };

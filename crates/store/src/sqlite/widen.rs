@@ -6,13 +6,13 @@
 //! triggers again. Views are not touched: they name the table, and the table keeps its name.
 //! Columns that users added keep their type and values, but not their constraints.
 
+use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, params};
 
 use crate::column::{ColumnType, digits};
+use crate::columns::Column;
 use crate::sql::{quoted, quoted_list};
-use crate::tables::Column;
 use crate::trouble::Trouble;
 
 const NEW: &str = "_sync_rebuild";
@@ -186,9 +186,6 @@ pub(crate) fn rebuild(
     for sql in again {
         conn.execute_batch(&sql)?;
     }
-    for (index, _) in was {
-        record_type(conn, table, &columns[*index])?;
-    }
     Ok(())
 }
 
@@ -196,13 +193,4 @@ pub(crate) fn rebuild(
 pub(crate) fn row_number(columns: &[&str]) -> Option<&'static str> {
     let is_taken = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     ["rowid", "_rowid_", "oid"].into_iter().find(|name| !is_taken(name))
-}
-
-/// Tells the ledger a column's new type.
-pub(crate) fn record_type(conn: &Connection, table: &str, column: &Column) -> Result<(), Trouble> {
-    conn.execute(
-        "UPDATE _sync_columns SET type = ?3 WHERE target = ?1 AND name = ?2",
-        params![table, column.name, column.kind.as_str()],
-    )?;
-    Ok(())
 }

@@ -1,0 +1,1 @@
+//! A store in a PostgreSQL database: tables and ledger commit in one transaction of it.
