@@ -125,9 +125,14 @@ impl<'a> Commit<'a> {
         }
         self.conn.execute_batch("SAVEPOINT landing")?;
         self.tables.savepoint()?;
-        let failure = match self.land_records(spec, landing, batch) {
-            Ok(Landed::Well(committed)) => {
+        let landed = self.land_records(spec, landing, batch).and_then(|landed| {
+            if matches!(landed, Landed::Well(_)) {
                 self.tables.end_savepoint(true)?;
+            }
+            Ok(landed)
+        });
+        let failure = match landed {
+            Ok(Landed::Well(committed)) => {
                 self.conn.execute_batch("RELEASE landing")?;
                 return Ok(committed);
             }

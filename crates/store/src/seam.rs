@@ -103,7 +103,8 @@ pub trait Tables: fmt::Debug + Send {
     /// Begins a part of the transaction that may be taken back by itself; the ledger does the same. Not nested.
     fn savepoint(&mut self) -> Result<(), Trouble>;
 
-    /// Ends that part. `keep`: what was written in it stays.
+    /// Ends that part. `keep`: what was written in it stays; if that turns out to be impossible because of a record
+    /// ([`Trouble::is_about_a_record`]), the part is still open, and is ended without keeping it.
     fn end_savepoint(&mut self, keep: bool) -> Result<(), Trouble>;
 
     /// Forgets what is remembered of tables: a run begins, maybe with another shape of the plan.
