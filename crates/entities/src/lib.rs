@@ -33,6 +33,8 @@ mod store;
 mod worker;
 
 mod event;
+#[cfg(debug_assertions)]
+mod sabotage;
 mod status;
 
 pub use auth::{Auth, AuthStyle, Encoding, Grant, Hash, Hmac, Jwt, JwtAlgorithm, KeyPlace, Login, OAuth2};
@@ -51,6 +53,8 @@ pub use place::{Place, SourceText};
 pub use plan::{SyncPlan, Vars};
 pub use records::{Cell, RecordBatch, Span, Spooled, SpooledPart};
 pub use schedule::{Schedule, When};
+#[cfg(debug_assertions)]
+pub use sabotage::Sabotage;
 pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
     Body, ColumnType, CursorSpec, Decode, Deleted, Foreach, KeyPlaces, Method, Mode, OnAction, OnRule, Order,

@@ -18,8 +18,8 @@ pub enum StoreTarget {
     Parquet(FilesTarget),
 }
 
-/// `postgres = "{{ secrets.url }}"`, `schema = "…"`
-#[derive(Clone, Debug, PartialEq)]
+/// `postgres = "{{ secrets.url }}"`, `schema = "…"`. Its `Debug` shows no connection string: a password may stand in it.
+#[derive(Clone, PartialEq)]
 pub struct PostgresTarget {
     /// The connection string: a URL (`postgres://user:password@host:5432/database?sslmode=…`) or libpq's
     /// `key=value` words. Of names only those of secrets are bound in it.
@@ -37,6 +37,12 @@ pub struct FilesTarget {
     pub roll: u64,
 }
 
+impl fmt::Debug for PostgresTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTarget").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
 impl FilesTarget {
     /// The ledger's file.
     pub fn ledger(&self) -> PathBuf {
@@ -51,6 +57,20 @@ impl StoreTarget {
             StoreTarget::Sqlite(path) => Some(path.clone()),
             StoreTarget::Postgres(_) => None,
             StoreTarget::Jsonl(files) | StoreTarget::Parquet(files) => Some(files.ledger()),
+        }
+    }
+
+    /// Whether another plan, or text, means this store, wherever in its text that stands and however it is written to.
+    /// What secrets stand for is not known here.
+    pub fn is_at_place_of(&self, other: &StoreTarget) -> bool {
+        match (self, other) {
+            (StoreTarget::Sqlite(one), StoreTarget::Sqlite(other)) => one == other,
+            (StoreTarget::Postgres(one), StoreTarget::Postgres(other)) => {
+                (&one.url.source, &one.schema) == (&other.url.source, &other.schema)
+            }
+            (StoreTarget::Jsonl(one), StoreTarget::Jsonl(other))
+            | (StoreTarget::Parquet(one), StoreTarget::Parquet(other)) => one.directory == other.directory,
+            _ => false,
         }
     }
 

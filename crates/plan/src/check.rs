@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use entities::{Auth, Endpoint, TaskSpec};
+use entities::{Auth, Endpoint, StoreTarget, TaskSpec};
 
 use crate::findings::Findings;
 use crate::item::Item;
@@ -12,6 +12,7 @@ mod columns;
 mod cursors;
 mod limits;
 mod paging;
+mod partition;
 mod repeats;
 mod requests;
 mod rules;
@@ -22,6 +23,7 @@ mod tasks;
 #[derive(Clone, Copy)]
 pub(crate) struct Whole<'a> {
     pub(crate) findings: &'a Findings,
+    pub(crate) store: &'a StoreTarget,
     pub(crate) endpoints: &'a [Option<Endpoint>],
     pub(crate) tasks: &'a [Option<TaskSpec>],
     /// The tasks as they were written.
@@ -78,6 +80,7 @@ pub(crate) fn check(plan: Whole<'_>) {
         repeats::check(plan, task);
         cursors::check(plan.findings, task);
         rules::check_task(plan, task);
+        partition::check(plan, task);
     }
     rules::check_endpoints(plan);
     limits::check(plan);

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::address::has_credentials;
+use crate::connection::passwords;
 use crate::credential_names::{is_credential, is_credential_of_login};
 use crate::findings::Findings;
 use crate::held::is_mask;
@@ -21,7 +22,10 @@ pub(crate) fn credentials(findings: &Findings, plan: &DeTable<'_>) {
     for (name, value) in plan.iter() {
         let name: &str = name.get_ref();
         let Some(table) = value.get_ref().as_table() else {
-            stray(findings, name, value);
+            match name {
+                "store" => store(findings, name, value),
+                _ => stray(findings, name, value),
+            }
             continue;
         };
         match name {
@@ -34,7 +38,8 @@ pub(crate) fn credentials(findings: &Findings, plan: &DeTable<'_>) {
                 }
             }
             "secrets" => table.iter().for_each(|(_, value)| source(findings, value)),
-            "vars" | "plan" | "schedule" | "store" => {}
+            "store" => table.iter().for_each(|(key, value)| store(findings, key.get_ref(), value)),
+            "vars" | "plan" | "schedule" => {}
             _ => table.iter().for_each(|(key, value)| stray(findings, key.get_ref(), value)),
         }
     }
@@ -53,6 +58,28 @@ fn source(findings: &Findings, value: &Spanned<DeValue<'_>>) {
                 }
             }
         }
+    }
+}
+
+/// A key of `[store]`: a connection string with a password in it is hidden as a whole, so that nobody sends the
+/// password elsewhere by editing what stands around it. Templates in it do not help: the password is none.
+fn store(findings: &Findings, name: &str, value: &Spanned<DeValue<'_>>) {
+    let Some(text) = value.get_ref().as_str() else { return };
+    let what = format!("`{name}` of [store]");
+    if is_mask(text) {
+        refuse_mask(findings, value.span(), &what, text);
+        return findings.hide(value.span());
+    }
+    let Some(passwords) = passwords(text) else { return stray(findings, name, value) };
+    findings.hide(value.span());
+    if name != "postgres" {
+        return;
+    }
+    let what = format!("the password in {what}");
+    let at = findings.place(value.span());
+    passwords.iter().for_each(|password| findings.keep(&what, password, at));
+    if !passwords.is_empty() {
+        Walk { findings, what: &what, names: is_credential }.warn(value.span(), &what);
     }
 }
 

@@ -6,11 +6,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use url::Url;
 
+use crate::connection;
+
 /// Keys whose strings say where requests go, whether or not they are whole URLs.
-const ADDRESSES: [&str; 3] = ["base_url", "token_url", "redirects"];
+const ADDRESSES: [&str; 4] = ["base_url", "token_url", "redirects", "postgres"];
 
 /// Each place that a plan's text names as one where requests could go, and the string that names it first. Whoever
-/// sends them keeps to the origins of `base_url`, `token_url` and `redirects`; whatever else looks like a URL
+/// sends them keeps to the origins of `base_url`, `token_url` and `redirects`, and to the server of the store; whatever else looks like a URL
 /// counts all the same. Where a host is put together from variables or secrets, those count as well.
 pub(crate) fn destinations(plan: &DeTable<'_>) -> BTreeMap<String, std::ops::Range<usize>> {
     let mut found = Found { destinations: BTreeMap::new(), plan };
@@ -44,6 +46,14 @@ impl Found<'_> {
     }
 
     fn text(&mut self, key: &str, text: &str, at: std::ops::Range<usize>) {
+        if key == "postgres"
+            && let Some(leads_to) = connection::destination(text)
+        {
+            if leads_to.contains("{{") || leads_to.contains("{%") {
+                self.add(format!("{leads_to}, with {}", self.parts(&leads_to)), at.clone());
+            }
+            return self.add(format!("postgres {leads_to}"), at);
+        }
         let is_address = ADDRESSES.contains(&key) && !matches!(text, "none" | "same-origin");
         // A path is below `base_url`; one that begins with a template may be anything.
         let below = text.starts_with('/') && !text[1..].starts_with(['/', '\\']);

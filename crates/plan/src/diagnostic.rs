@@ -29,7 +29,7 @@ impl Severity {
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
-    /// A stable name for its kind: `unknown-key`, `not-built`.
+    /// A stable name for its kind: `unknown-key`, `wrong-type`.
     pub code: &'static str,
     /// What is wrong: a lowercase fragment.
     pub message: String,

@@ -43,7 +43,7 @@ pub(crate) fn endpoint(name: &str, item: &Item<'_>) -> Option<Endpoint> {
             .unwrap_or(8),
         timeout: timeout.as_ref().map(time_outs).unwrap_or_default(),
         retry: retry.as_ref().map(retry_of).unwrap_or_default(),
-        max_body: max_body.as_ref().and_then(size).unwrap_or(64 << 20),
+        max_body: max_body.as_ref().and_then(max_body_of).unwrap_or(64 << 20),
         on: on.as_ref().map(rules).unwrap_or_default(),
         at: item.findings.place(item.key_span.clone()),
     })
@@ -236,22 +236,28 @@ fn swapped(text: &str) -> String {
     }
 }
 
-fn size(item: &Item<'_>) -> Option<u64> {
-    let examples = "sizes look like \"64MiB\", \"512KiB\" or \"10MB\"";
+fn max_body_of(item: &Item<'_>) -> Option<u64> {
+    let size = size(item)?;
+    if size == 0 {
+        item.wrong("bad-size", "`max_body` of zero would refuse every answer", "zero", SIZES);
+        return None;
+    }
+    Some(size)
+}
+
+/// How a size is written, for help texts.
+const SIZES: &str = "sizes look like \"64MiB\", \"512KiB\" or \"10MB\"";
+
+/// A number of bytes.
+pub(crate) fn size(item: &Item<'_>) -> Option<u64> {
     if let DeValue::Integer(_) = item.get() {
-        item.expected("a size", Some(examples.to_owned()));
+        item.expected("a size", Some(SIZES.to_owned()));
         return None;
     }
     let text = item.string()?;
-    match units::size(text) {
-        None => {
-            item.wrong("bad-size", format!("`{text}` is not a size"), "expected NUMBER and UNIT", examples);
-            None
-        }
-        Some(0) => {
-            item.wrong("bad-size", "`max_body` of zero would refuse every answer", "zero", examples);
-            None
-        }
-        Some(size) => Some(size),
+    let size = units::size(text);
+    if size.is_none() {
+        item.wrong("bad-size", format!("`{text}` is not a size"), "expected NUMBER and UNIT", SIZES);
     }
+    size
 }

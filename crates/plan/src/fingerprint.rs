@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// Hex of the XXH3-128 of everything whose change starts the spec over: foreach (with the rows of
-/// its file), zone and order, request, paginate, reading, table, key, mode, types, text and cursor. Not of
+/// its file), zone and order, request, paginate, reading, table, key, mode, partition, types, text and cursor. Not of
 /// headers, auth, limits, cost, weight, retry, time-outs, redirects, idempotency, `on` and `schema`: they change
 /// how an answer is had, not what was asked and what it became. `names` are those of all tasks.
 ///
@@ -51,6 +51,9 @@ pub(crate) fn fingerprint(task: &TaskSpec, endpoint: Option<&Endpoint>, names: &
     // Only where it is said: what was there before it must not start over.
     if task.order == Order::Newest {
         text["order"] = json!("newest");
+    }
+    if let Some(partition) = &task.partition {
+        text["partition"] = json!(partition);
     }
     format!("{:032x}", xxh3_128(text.to_string().as_bytes()))
 }

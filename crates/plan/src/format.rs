@@ -58,14 +58,12 @@ pub struct Section {
     pub one_of: &'static [&'static [&'static str]],
     /// Of each list of keys, one at most may be there.
     pub one_at_most: &'static [&'static [&'static str]],
-    /// The issue that brings it, if this version does not have it.
-    pub later: Option<u32>,
 }
 
 impl Section {
     /// A section with keys and nothing unusual.
     const fn of(table: &'static str, title: &'static str, depth: usize, level: Level) -> Section {
-        Section { table, title, depth, level, doc: "", keys: &[], one_of: &[], one_at_most: &[], later: None }
+        Section { table, title, depth, level, doc: "", keys: &[], one_of: &[], one_at_most: &[] }
     }
 }
 
@@ -95,13 +93,11 @@ pub struct Key {
     pub doc: &'static str,
     /// Lines of TOML that show it; keys beside each other may share one.
     pub example: &'static str,
-    /// The issue that brings it, if this version does not have it.
-    pub later: Option<u32>,
 }
 
 impl Key {
     const fn new(name: &'static str, shape: Shape, doc: &'static str, example: &'static str) -> Key {
-        Key { name, shape, required: false, default: "", doc, example, later: None }
+        Key { name, shape, required: false, default: "", doc, example }
     }
 
     const fn required(self) -> Key {
@@ -110,10 +106,6 @@ impl Key {
 
     const fn default(self, default: &'static str) -> Key {
         Key { default, ..self }
-    }
-
-    const fn later(self, issue: u32) -> Key {
-        Key { later: Some(issue), ..self }
     }
 }
 

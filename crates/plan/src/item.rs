@@ -266,14 +266,6 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The one text of everything that is promised and not there yet; `issue` will build it.
-pub(crate) fn not_built(findings: &Findings, span: Range<usize>, what: &str, issue: u8, instead: &str) {
-    let error = findings
-        .error("not-built", span, format!("not built yet: {what} (issue {issue})"))
-        .label("part of the plan format, but this version cannot do it");
-    findings.push(error.help(instead));
-}
-
 /// A float with the digits of its source.
 pub(crate) fn float(text: &str) -> Option<Number> {
     let finite = text.parse::<f64>().is_ok_and(f64::is_finite);

@@ -18,6 +18,7 @@ mod item;
 mod reader;
 mod units;
 
+mod connection;
 mod credential_names;
 mod credentials;
 mod schedule;
@@ -62,4 +63,5 @@ pub use held::{shown, with_held_secrets};
 pub use load::{Loaded, Lookup, load};
 pub use name_of::name_of;
 pub use private_addresses::private_addresses;
-pub use secrets::resolve_secrets;
+pub use secrets::{resolve_secrets, resolve_store_secrets};
+pub use store::store_place;

@@ -199,11 +199,13 @@ fn read(
         task_items.iter().map(|(name, item)| task(name, item, &neighbours, lookup)).collect();
 
     let names = Names::new(findings, &declared_vars, &declared_secrets);
+    names.store(&store);
     for endpoint in endpoints.iter().flatten() {
         names.endpoint(endpoint);
     }
     let whole = Whole {
         findings,
+        store: &store,
         endpoints: &endpoints,
         tasks: &tasks,
         items: &task_items,

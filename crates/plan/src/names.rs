@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use entities::{
     Auth, Body, ColumnType, Cost, CursorKind, CursorSpec, Endpoint, Foreach, Limits, Mode, Moment, Place,
-    Secrets, TaskSpec, TemplateText,
+    Secrets, StoreTarget, TaskSpec, TemplateText,
 };
 use expr::Globals;
 use serde_json::Value;
@@ -55,6 +55,12 @@ impl<'a> Names<'a> {
             roots: RefCell::default(),
             warnings: RefCell::default(),
         }
+    }
+
+    /// Checks the connection string of a store: it is made when the store is opened, where nothing but secrets is known.
+    pub(crate) fn store(&self, store: &StoreTarget) {
+        let StoreTarget::Postgres(target) = store else { return };
+        self.template(&target.url, Visible { plan: false, secrets: true, ..Visible::nothing("a store") });
     }
 
     /// Checks all of an endpoint.

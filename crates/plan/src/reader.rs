@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use crate::diagnostic::Diagnostic;
 use crate::findings::{Findings, MOST};
-use crate::item::{Item, not_built};
+use crate::item::Item;
 
 /// A table that is being read.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct Section<'a> {
     pub(crate) span: Range<usize>,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
-    /// Those that this version cannot do: suggested, but not listed.
-    later: Vec<&'static str>,
+    /// Those that are no keys of the format: suggested, but not listed.
+    unlisted: Vec<&'static str>,
     /// Errors about keys that are not there, unless one of them turns out to be misspelt.
     missing: Vec<(Vec<&'static str>, Diagnostic)>,
 }
@@ -32,7 +32,7 @@ impl<'a> Section<'a> {
         span: Range<usize>,
         table: &'a DeTable<'a>,
     ) -> Self {
-        Section { findings, what, span, table, known: Vec::new(), later: Vec::new(), missing: Vec::new() }
+        Section { findings, what, span, table, known: Vec::new(), unlisted: Vec::new(), missing: Vec::new() }
     }
 
     /// The value of `key`, if the table has it.
@@ -62,7 +62,7 @@ impl<'a> Section<'a> {
 
     /// The value of `key`, which is no key of the format: it is not suggested or listed.
     pub(crate) fn take_unlisted(&mut self, key: &'static str) -> Option<Item<'a>> {
-        self.later.push(key);
+        self.unlisted.push(key);
         self.take(key)
     }
 
@@ -80,15 +80,6 @@ impl<'a> Section<'a> {
     /// The keys taken so far.
     pub(crate) fn known(&self) -> &[&'static str] {
         &self.known
-    }
-
-    /// Keys of the format that this version cannot do; `issue` will build them.
-    pub(crate) fn not_built(&mut self, issue: u8, keys: &[(&'static str, &str)]) {
-        for (key, instead) in keys {
-            if let Some(item) = self.take_unlisted(key) {
-                not_built(self.findings, item.key_span.clone(), &item.what, issue, instead);
-            }
-        }
     }
 
     /// An error about missing `keys`, to be reported unless a key was meant to be one of them.
@@ -116,7 +107,7 @@ impl<'a> Section<'a> {
                 .findings
                 .error("unknown-key", name.span(), format!("{} has no key `{unknown}`", self.what))
                 .label("unknown key");
-            let listed = self.known.iter().copied().filter(|key| !self.later.contains(key));
+            let listed = self.known.iter().copied().filter(|key| !self.unlisted.contains(key));
             self.findings.push(error.help(match close {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => list(listed, "known keys"),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use entities::{Secret, SecretSource, Secrets, SyncPlan, TemplateText};
+use entities::{Secret, SecretSource, Secrets, StoreTarget, SyncPlan, TemplateText};
+use expr::Template;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostics;
@@ -151,9 +152,31 @@ pub(crate) fn refuse_mask(findings: &Findings, span: Range<usize>, what: &str, t
 /// # Errors
 /// All secrets that cannot be had, at once. No value appears in them.
 pub fn resolve_secrets(plan: &SyncPlan, lookup: &dyn Lookup) -> Result<Secrets, Diagnostics> {
+    resolve(plan, lookup, |_| true)
+}
+
+/// Fetches only the secrets that `[store]` names: for whoever reads what has landed, and asks no API.
+///
+/// # Errors
+/// As [`resolve_secrets`].
+pub fn resolve_store_secrets(plan: &SyncPlan, lookup: &dyn Lookup) -> Result<Secrets, Diagnostics> {
+    let StoreTarget::Postgres(target) = &plan.store else { return Ok(Secrets::default()) };
+    // One that does not parse was never loaded.
+    let template = Template::compile(&target.url).ok();
+    let names = template.as_ref().map(|template| template.names()).into_iter().flatten();
+    let names: Vec<&str> = names.map(|name| name.strip_prefix("secrets.").unwrap_or(name)).collect();
+    // `secrets[…]` may be any.
+    resolve(plan, lookup, |name| names.contains(&name) || names.contains(&"secrets"))
+}
+
+fn resolve(
+    plan: &SyncPlan,
+    lookup: &dyn Lookup,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Secrets, Diagnostics> {
     let findings = Findings::new(plan.source.clone());
     let mut secrets = Secrets::default();
-    for (name, source) in &plan.secrets {
+    for (name, source) in plan.secrets.iter().filter(|(name, _)| is_wanted(name)) {
         match fetch(name, source, lookup) {
             Ok(value) => {
                 secrets.0.insert(name.clone(), Secret::new(value));

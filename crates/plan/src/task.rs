@@ -97,7 +97,7 @@ pub(crate) fn task(
         weight: weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1),
         order,
         places,
-        partition: None,
+        partition: writing.partition,
         fingerprint: String::new(),
         at: item.findings.place(item.key_span.clone()),
     })

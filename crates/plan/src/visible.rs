@@ -23,6 +23,8 @@ pub(crate) const TOKEN: &[&str] = &["token"];
 pub(crate) struct Visible<'a> {
     /// For messages: "a request", "`fields`".
     pub(crate) place: &'static str,
+    /// Whether `vars`, `now` and `today` stand here.
+    pub(crate) plan: bool,
     pub(crate) foreach: &'a [Foreach],
     /// The tasks of the plan, over whose records `foreach` may run.
     pub(crate) tasks: &'a [Option<TaskSpec>],
@@ -56,6 +58,7 @@ impl<'a> Visible<'a> {
     pub(crate) fn nothing(place: &'static str) -> Self {
         Visible {
             place,
+            plan: true,
             foreach: &[],
             tasks: &[],
             cursor: None,
@@ -77,6 +80,7 @@ impl<'a> Visible<'a> {
     pub(crate) fn request(task: &'a TaskSpec, tasks: &'a [Option<TaskSpec>], auth: &Auth) -> Self {
         Visible {
             place: "a request",
+            plan: true,
             foreach: &task.foreach,
             tasks,
             cursor: Some(task.cursor.is_some()),
@@ -92,8 +96,10 @@ impl<'a> Visible<'a> {
 
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.foreach.iter().map(|foreach| foreach.name.as_str()).collect();
-        names.extend(["vars", "now", "today"]);
         for (name, there) in [
+            ("vars", self.plan),
+            ("now", self.plan),
+            ("today", self.plan),
             ("secrets", self.secrets),
             ("cursor", self.cursor == Some(true)),
             ("page", self.page),

@@ -1,4 +1,4 @@
-//! Where records of a task go: `table`, `key`, `mode`, `types`, `schema`, `text`.
+//! Where records of a task go: `table`, `key`, `mode`, `partition`, `types`, `schema`, `text`.
 
 use entities::{ColumnType, Deleted, Mode, SchemaPolicy, TextPolicy};
 
@@ -12,6 +12,7 @@ pub(crate) struct Writing {
     pub(crate) table: String,
     pub(crate) key: Vec<String>,
     pub(crate) mode: Mode,
+    pub(crate) partition: Option<String>,
     pub(crate) types: Vec<(String, ColumnType)>,
     pub(crate) schema: SchemaPolicy,
     pub(crate) text: TextPolicy,
@@ -55,6 +56,7 @@ pub(crate) fn writing(section: &mut Section<'_>, name: &str, has_cursor: bool) -
         table,
         key,
         mode,
+        partition: section.take("partition").and_then(|item| item.string().map(str::to_owned)),
         types: section.take("types").map(|item| types(&item)).unwrap_or_default(),
         schema: section.take("schema").and_then(|item| schema(&item)).unwrap_or_default(),
         text: section.take("text").and_then(|item| text(&item)).unwrap_or_default(),

@@ -11,6 +11,8 @@ pub struct Allowances {
     pub files: Vec<PathBuf>,
     /// Programs that `secrets` may run, as the plan names them.
     pub commands: Vec<String>,
-    /// Store files outside the server's store root that plans may name; directories with all in them.
+    /// Store files and directories outside the server's store root that plans may name; directories with all in them.
     pub stores: Vec<PathBuf>,
+    /// Whether plans may land in PostgreSQL: in any database that their connection strings reach.
+    pub postgres: bool,
 }

@@ -316,7 +316,7 @@ impl Hands {
         if row.due_from.is_none() && old.and_then(when) != when(new) {
             row.scheduled = now;
         }
-        if old.is_none_or(|old| old.store != new.store) {
+        if old.is_none_or(|old| !old.store.is_at_place_of(&new.store)) {
             row.run = None;
         }
         let wished = !row.wish.tasks.is_empty();

@@ -2,14 +2,12 @@
 //!
 //! Everything here blocks (files, commands, large texts) and runs on blocking threads.
 
-use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entities::{Place, Secrets, SourceText, StoreTarget, SyncPlan};
+use entities::{Secrets, StoreTarget, SyncPlan};
 use plan::{Bounds, Diagnostic, Diagnostics, Severity};
-use toml::de::DeTable;
 
 use crate::config::Reachable;
 use crate::permitted_lookup::PermittedLookup;
@@ -49,20 +47,19 @@ impl Reader {
         let (mut plan, warnings) = (loaded.plan, loaded.warnings);
         let mut refused = plan::private_addresses(&plan, &*self.reachable);
         refused.extend(plan::excesses(&plan, &BOUNDS));
-        match plan.store.path().map(|path| self.stores.place(path)) {
-            None => {}
-            Some(Ok(path)) => plan.store = plan.store.at(path),
-            Some(Err(why)) => {
-                let message = format!("the store `{}` {}", plan.store, why.why);
-                refused.push(Diagnostic {
-                    severity: Severity::Error,
-                    code: "store-path",
-                    message,
-                    place: store_place(&plan.source),
-                    label: Some("not a store of this server".to_owned()),
-                    also: None,
-                    help: Some(why.help),
-                });
+        match self.stores.place(&plan.store) {
+            Ok(placed) => plan.store = placed,
+            Err(why) => {
+                let what = match &plan.store {
+                    StoreTarget::Postgres(_) => "a store in PostgreSQL".to_owned(),
+                    files => format!("the store `{files}`"),
+                };
+                let place = plan::store_place(&plan.source);
+                refused.push(
+                    Diagnostic::error("store-path", place, format!("{what} {}", why.why))
+                        .label("not a store of this server")
+                        .help(why.help),
+                );
             }
         }
         if refused.is_empty() {
@@ -81,11 +78,15 @@ impl Reader {
         Ok(reading)
     }
 
-    /// All that a run needs: the plan as it reads now, its secrets, and the directory of its store.
+    /// All that a run needs: the plan as it reads now, its secrets, and the directory of its store, if it has one.
     pub(crate) fn prepare(&self, text: &str) -> Result<(Reading, Secrets), Diagnostics> {
         let reading = self.read(text)?;
         let secrets = plan::resolve_secrets(&reading.plan, &self.lookup)?;
-        let directory = reading.plan.store.path().and_then(Path::parent);
+        let store = &reading.plan.store;
+        let directory = match store {
+            StoreTarget::Sqlite(path) => path.parent(),
+            StoreTarget::Postgres(_) | StoreTarget::Jsonl(_) | StoreTarget::Parquet(_) => store.path(),
+        };
         if let Some(directory) = directory.filter(|directory| directory.starts_with(&self.stores.root)) {
             // If it cannot be made the store says so, and is tried again.
             let _ = make_directory(directory);
@@ -93,10 +94,16 @@ impl Reader {
         Ok((reading, secrets))
     }
 
+    /// The secrets that a plan's `[store]` names.
+    pub(crate) fn secrets_of_store(&self, plan: &SyncPlan) -> Result<Secrets, Diagnostics> {
+        plan::resolve_store_secrets(plan, &self.lookup)
+    }
+
     /// Where the store of a plan lies whose text is none any more: where it does by default.
     pub(crate) fn default_store(&self, name: &str) -> StoreTarget {
-        let path = Path::new(name).with_extension("db");
-        StoreTarget::Sqlite(self.stores.place(&path).unwrap_or_else(|_| self.stores.root.join(path)))
+        let path = PathBuf::from(format!("{name}.db"));
+        let store = StoreTarget::Sqlite(path.clone());
+        self.stores.place(&store).unwrap_or_else(|_| store.at(self.stores.root.join(path)))
     }
 }
 
@@ -112,29 +119,4 @@ pub(crate) fn first_error(diagnostics: &Diagnostics) -> String {
         return format!("{}{more}", first.message);
     }
     format!("line {}: {}{more}", first.place.line, first.message)
-}
-
-/// Where `sqlite` of `[store]` stands, or the plan's name, from which the store's is made.
-fn store_place(source: &SourceText) -> Place {
-    let span = DeTable::parse(&source.text).ok().and_then(|table| {
-        let value = |section: &str, key: &str| {
-            let section = table.get_ref().get(section)?.get_ref().as_table()?;
-            Some(section.get(key)?.span())
-        };
-        value("store", "sqlite").or_else(|| value("plan", "name"))
-    });
-    span.map_or(Place::default(), |span| place(&source.text, span))
-}
-
-fn place(text: &str, span: Range<usize>) -> Place {
-    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    let before = text.get(..span.start).unwrap_or("");
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
-    Place {
-        start: number(span.start),
-        end: number(span.end),
-        line: number(before.matches('\n').count() + 1),
-        column: number(column),
-    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use engine::SyncEngine;
-use entities::{PlanName, ResumeMode, StoreTarget, SyncPlan, Work};
+use entities::{PlanName, ResumeMode, Secrets, StoreTarget, SyncPlan, Work};
 use plan::Diagnostic;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -64,6 +64,7 @@ pub struct Replaced {
 pub struct Service {
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<Arc<ServiceEvent>>,
+    reader: Arc<Reader>,
     /// Holds the keeper; dropping it aborts the keeper.
     _keeper: Arc<JoinSet<()>>,
 }
@@ -79,10 +80,20 @@ impl Service {
         let (book, reader, plans) = opened.unwrap_or(Err(ServiceError::Bug("opening serve.db")))?;
         let (commands, inbox) = mpsc::channel(64);
         let (events, _) = broadcast::channel(4096);
+        let read = Arc::clone(&reader);
         let hands = Hands { engine, book, reader, reading: Semaphore::new(TEXTS_AT_ONCE), wall, wait };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(hands, plans, inbox, events.clone()).run());
-        Ok(Service { commands, events, _keeper: Arc::new(keeper) })
+        Ok(Service { commands, events, reader: read, _keeper: Arc::new(keeper) })
+    }
+
+    /// The secrets that a plan's `[store]` names, for whoever reads what has landed. It blocks: files are read, and
+    /// commands run, as far as they were allowed.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`]
+    pub fn secrets_of_store(&self, plan: &SyncPlan) -> Result<Secrets, ServiceError> {
+        self.reader.secrets_of_store(plan).map_err(ServiceError::Invalid)
     }
 
     /// Reads a text as [`add`](Self::add) would, and sees whether its secrets can be had (which may run commands that
@@ -267,8 +278,12 @@ fn open(config: ServiceConfig) -> Result<(Book, Arc<Reader>, Vec<Held>), Service
         why: error.to_string(),
     })?;
     let own = [Some(directory), state_dir.clone(), state_dir.map(|state| state.join("tokens"))];
-    let stores =
-        StoreRoots { root, allowed: allowances.stores.clone(), own: own.into_iter().flatten().collect() };
+    let stores = StoreRoots {
+        root,
+        allowed: allowances.stores.clone(),
+        own: own.into_iter().flatten().collect(),
+        postgres: allowances.postgres,
+    };
     let reader = Arc::new(Reader { stores, lookup: PermittedLookup { allowances, lookup }, reachable });
     let now = wall();
     let plans = rows.into_iter().map(|mut row| {

@@ -36,6 +36,18 @@ fn clash(earlier: &TaskSpec, task: &TaskSpec) -> Option<(String, &'static str, S
             "give both the same `mode` and `key`, or this one its own `table`".to_owned(),
         ));
     }
+    if task.partition != earlier.partition {
+        return Some((
+            format!("{who} write table `{table}` into different folders"),
+            "another `partition`",
+            match &earlier.partition {
+                Some(partition) => {
+                    format!("write partition = \"{partition}\" in both, or give this one its own `table`")
+                }
+                None => "write the same `partition` in both, or give this one its own `table`".to_owned(),
+            },
+        ));
+    }
     if task.mode == Mode::Replace {
         return Some((
             format!("{who} both replace table `{table}`"),

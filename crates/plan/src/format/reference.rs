@@ -12,22 +12,20 @@ const VALUES: &str = include_str!("values.md");
 
 /// The reference of the plan format, in Markdown.
 pub fn reference() -> String {
-    let there: Vec<&Section> = sections().filter(|section| section.later.is_none()).collect();
-    let mut out = INTRODUCTION.replace("<!-- contents -->", &contents(&there));
-    for section in there {
+    let mut out = INTRODUCTION.replace("<!-- contents -->", &contents());
+    for section in sections() {
         out.push_str(&chapter(section));
     }
     for prose in [&TEMPLATES.replace("<!-- functions -->\n", &functions()), JQ, VALUES] {
         out.push('\n');
         out.push_str(prose);
     }
-    out.push_str(&not_there_yet());
     out
 }
 
-fn contents(sections: &[&Section]) -> String {
-    let own = sections.iter().filter(|section| section.depth == 2).map(|section| section.title);
-    let prose = ["Templates", "jq", "Kinds of values", "Not there yet"];
+fn contents() -> String {
+    let own = sections().filter(|section| section.depth == 2).map(|section| section.title);
+    let prose = ["Templates", "jq", "Kinds of values"];
     let links = own.chain(prose).map(|title| format!("[{title}](#{})", anchor(title)));
     links.collect::<Vec<_>>().join(" · ")
 }
@@ -43,7 +41,7 @@ fn chapter(section: &Section) -> String {
     if !section.doc.is_empty() {
         out.push_str(&format!("\n{}\n", section.doc));
     }
-    let mut keys = section.keys.iter().filter(|key| key.later.is_none()).peekable();
+    let mut keys = section.keys.iter().peekable();
     while let Some(key) = keys.next() {
         out.push_str(&format!("\n{}\n", paragraph(key)));
         // Keys that share an example share it in the text, too.
@@ -127,9 +125,8 @@ fn words(shape: &Shape) -> String {
             format!("{}; {}; or a table, of one of several kinds", words(list), words(template))
         }
         Shape::AnyOf(forms) => {
-            let there = forms.iter().filter(|form| !is_later(form)).map(words);
             let mut seen: Vec<String> = Vec::new();
-            for form in there {
+            for form in forms.iter().map(words) {
                 if !seen.contains(&form) {
                     seen.push(form);
                 }
@@ -145,13 +142,6 @@ fn table(name: &str) -> String {
             format!("[table](#{})", anchor(section.title))
         }
         _ => "table".to_owned(),
-    }
-}
-
-fn is_later(shape: &Shape) -> bool {
-    match shape {
-        Shape::Table(name) => sections().any(|section| section.table == *name && section.later.is_some()),
-        _ => false,
     }
 }
 
@@ -183,17 +173,4 @@ fn row(function: &Function) -> String {
     // A `|` ends a cell, even within code.
     let example = function.example.replace('|', "\\|");
     format!("| `{name}` | {} | `{example}` → `{}` |\n", function.doc, function.result.trim_end())
-}
-
-fn not_there_yet() -> String {
-    let mut out = String::from(
-        "\n## Not there yet\n\nThese belong to the format, and a plan that uses one is refused with a text that says so.\n\n\
-         | where | key | what it will do |\n|---|---|---|\n",
-    );
-    for section in sections() {
-        for key in section.keys.iter().filter(|key| key.later.is_some()) {
-            out.push_str(&format!("| {} | `{}` | {} |\n", section.title, key.name, key.doc));
-        }
-    }
-    out
 }

@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Key, Names, Shape, keys_of, sections};
 
-/// The JSON Schema of a plan. What this version cannot do is left out.
+/// The JSON Schema of a plan.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    for section in sections().filter(|section| section.later.is_none() && section.table != "root") {
+    for section in sections().filter(|section| section.table != "root") {
         if !definitions.contains_key(section.table) {
             definitions.insert(section.table.to_owned(), table(section.table));
         }
@@ -25,10 +25,10 @@ pub fn schema() -> Value {
 }
 
 fn table(name: &str) -> Value {
-    let keys = || keys_of(name).filter(|key| key.later.is_none());
-    let properties: Map<String, Value> = keys().map(|key| (key.name.to_owned(), property(key))).collect();
+    let properties: Map<String, Value> =
+        keys_of(name).map(|key| (key.name.to_owned(), property(key))).collect();
     let mut definition = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-    let required: Vec<&str> = keys().filter(|key| key.required).map(|key| key.name).collect();
+    let required: Vec<&str> = keys_of(name).filter(|key| key.required).map(|key| key.name).collect();
     let conditions = conditions(name);
     if let Value::Object(definition) = &mut definition {
         if !required.is_empty() {
@@ -137,7 +137,7 @@ fn shape(shape: &Shape) -> Value {
         }
         Shape::Table(name) => json!({ "$ref": format!("#/$defs/{name}") }),
         Shape::AnyOf(forms) => {
-            let forms: Vec<Value> = forms.iter().filter(|form| is_there(form)).map(self::shape).collect();
+            let forms: Vec<Value> = forms.iter().map(self::shape).collect();
             match forms.as_slice() {
                 [only] => only.clone(),
                 forms => json!({ "anyOf": forms }),
@@ -161,12 +161,4 @@ fn integer(least: i64, most: i64) -> Value {
         integer["maximum"] = json!(most);
     }
     integer
-}
-
-/// Whether this version can do it.
-fn is_there(shape: &Shape) -> bool {
-    match shape {
-        Shape::Table(name) => sections().any(|section| section.table == *name && section.later.is_none()),
-        _ => true,
-    }
 }

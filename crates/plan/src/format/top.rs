@@ -118,8 +118,10 @@ pub(super) const SECTIONS: &[Section] = &[
         ..Section::of("secret", "`[secrets]`", 3, Level::Plan)
     },
     Section {
-        doc: "Tables and ledger live in the same store, so that a record and the account of it are one transaction. \
-              One `syncctl` process writes a store at a time; anybody may read it meanwhile.",
+        doc: "Tables and ledger live in the same store, so that a record and the account of it are one transaction: kill it \
+              anywhere, and nothing that was reported landed is lost or there twice. One line says the kind; without one it is \
+              SQLite. One `syncctl` process writes a store at a time; anybody may read it meanwhile. To change the store of a \
+              plan is to begin a new one: what lies in the old one stays there.",
         keys: &[
             Key::new(
                 "sqlite",
@@ -131,26 +133,51 @@ pub(super) const SECTIONS: &[Section] = &[
             Key::new(
                 "postgres",
                 Shape::Template,
-                "The URL of a PostgreSQL database.",
+                "The connection string of a PostgreSQL database: a URL, `postgres://user:password@host:5432/database`, or libpq's \
+                 words, `host=… dbname=…`. Of names only `secrets` are known in it. A password belongs into a secret: one that \
+                 is written here is warned of, and shown nowhere.",
                 "[secrets]\nurl = { env = \"DATABASE_URL\" }\n[store]\npostgres = \"{{ secrets.url }}\"\n",
-            )
-            .later(6),
+            ),
             Key::new(
                 "schema",
-                Shape::Text,
-                "The schema of the tables in PostgreSQL.",
+                Shape::Pattern(
+                    "^[A-Za-z_][A-Za-z0-9_$-]{0,62}$",
+                    "letters, digits, `_`, `$` and `-`",
+                ),
+                "With `postgres`: the schema of the tables, made if it is not there; not one of PostgreSQL's own (`pg_…`).",
                 "[store]\npostgres = \"postgres://localhost/data\"\nschema = \"github\"\n",
             )
-            .later(6),
-            Key::new("jsonl", Shape::Text, "The directory for JSONL files.", "[store]\njsonl = \"out/\"\n")
-                .later(6),
+            .default("`\"public\"`"),
+            Key::new(
+                "jsonl",
+                Shape::Text,
+                "A directory for JSONL files, relative to the working directory: `out/TABLE/part-00001.jsonl`, a record a line. \
+                 Give it a directory of its own.",
+                "[store]\njsonl = \"out/\"\n",
+            ),
             Key::new(
                 "parquet",
                 Shape::Text,
-                "The directory for Parquet files.",
+                "A directory for Parquet files, relative to the working directory: `out/TABLE/part-00001.parquet`, compressed by \
+                 zstd, columns typed. Give it a directory of its own.",
                 "[store]\nparquet = \"out/\"\n",
+            ),
+            Key::new(
+                "roll",
+                Shape::Size,
+                "With `jsonl` and `parquet`: a file of a table that records are added to is closed, and the next begun, when it would \
+                 hold more; 1MiB to 1024GiB. A file is there for readers when it is closed, at the end of a run at the latest.",
+                "[store]\njsonl = \"out/\"\nroll = \"64MiB\"\n",
             )
-            .later(6),
+            .default("`\"256MiB\"`"),
+        ],
+        one_at_most: &[
+            &["sqlite", "postgres", "jsonl", "parquet"],
+            &["schema", "sqlite"],
+            &["schema", "jsonl"],
+            &["schema", "parquet"],
+            &["roll", "sqlite"],
+            &["roll", "postgres"],
         ],
         ..Section::of("store", "`[store]`", 3, Level::Plan)
     },

@@ -10,8 +10,8 @@ const CURSOR: &str = "get = \"/issues\"\n\
 
 pub(super) const SECTIONS: &[Section] = &[
     Section {
-        doc: "One column per top-level field, its type inferred. Nested values are JSON text; fields beyond what a row can \
-              hold go to `_more`. Whole numbers and decimals keep every digit. `_task` on each row names the last request \
+        doc: "One column per top-level field, its type inferred. Nested values are JSON text (`jsonb` in PostgreSQL, values in \
+              JSONL); fields beyond what a row can hold go to `_more`. Whole numbers and decimals keep every digit. `_task` on each row names the last request \
               that returned it.",
         keys: &[
             Key::new(
@@ -39,6 +39,17 @@ pub(super) const SECTIONS: &[Section] = &[
             )
             .default("`\"remove\"`"),
             Key::new(
+                "partition",
+                Shape::Text,
+                "In files (`jsonl`, `parquet`), with mode `append`: the records go to a folder for each value of this `foreach` \
+                 name, `TABLE/day=2024-01-01/`, which DuckDB, Spark and pandas read as a column. A window is called by its start.",
+                "get = \"/trades/{{ day.start | date('%Y-%m-%d') }}\"\n\
+                 foreach = { day = { every = \"1 day\", from = \"2024-01-01\", to = \"{{ today }}\" } }\n\
+                 mode = \"append\"\n\
+                 partition = \"day\"\n\n\
+                 [store]\njsonl = \"out/\"\n",
+            ),
+            Key::new(
                 "types",
                 Shape::Map(Names::Any, &Shape::Choice(&["bool", "int", "float", "decimal", "text", "timestamp", "date", "json"])),
                 "What these columns are, whatever the values look like. A value that does not fit fails its request.",
@@ -55,7 +66,7 @@ pub(super) const SECTIONS: &[Section] = &[
             Key::new(
                 "text",
                 Shape::Choice(&["replace", "fail"]),
-                "What happens to characters that a store cannot hold: replaced by U+FFFD and counted in the run's report, or the request fails. SQLite holds all but half a surrogate pair (`\\ud800` alone); `fail` also refuses U+0000, at which many tools cut text.",
+                "What happens to characters that a store cannot hold: replaced by U+FFFD and counted in the run's report, or the request fails. No store holds half a surrogate pair (`\\ud800` alone), PostgreSQL no U+0000 either; `fail` refuses both everywhere, since many tools cut text at U+0000.",
                 "text = \"fail\"\n",
             )
             .default("`\"replace\"`"),

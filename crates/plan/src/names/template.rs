@@ -95,6 +95,11 @@ impl Names<'_> {
         let vars = || self.vars.names.keys().map(String::as_str);
         let secrets = || self.secrets.names.keys().map(String::as_str);
         let problem = match (root, second) {
+            ("vars" | "now" | "today", _) if !visible.plan => {
+                error("unknown-name", format!("`{root}` is not known in {}", visible.place))
+                    .label("unknown here")
+                    .help("only secrets are: declare url = { env = \"NAME\" } in [secrets], and write \"{{ secrets.url }}\"")
+            }
             ("vars", Some(var)) if !self.vars.names.contains_key(var) => {
                 error("unknown-var", format!("the plan has no variable `{var}`"))
                     .label("unknown variable")
@@ -163,7 +168,7 @@ impl Names<'_> {
 
     /// What was probably meant by a name that nothing binds.
     fn advice(&self, root: &str, second: Option<&str>, visible: Visible<'_>) -> String {
-        if self.vars.names.contains_key(root) {
+        if visible.plan && self.vars.names.contains_key(root) {
             return format!("variables need their prefix: {{{{ vars.{root} }}}}");
         }
         if visible.secrets && self.secrets.names.contains_key(root) {

@@ -94,22 +94,13 @@ fn every_example_loads() {
         let text = around(key.example, section.level);
         let found = load("example.toml", &text, &Plenty, &[]);
         let shown = |what: String| format!("{} of {}:\n{text}\n{what}", key.name, section.title);
-        match (key.later, found) {
-            (None, Ok(loaded)) => {
+        match found {
+            Ok(loaded) => {
                 // What the frame declares may go unused.
                 let own = loaded.warnings.iter().filter(|warning| warning.code != "unused");
                 wrong.extend(own.map(|warning| shown(warning.message.clone())));
             }
-            (None, Err(found)) => wrong.push(shown(found.render(false))),
-            (Some(_), Ok(_)) => wrong.push(shown("is there, though the table says it is not".to_owned())),
-            (Some(issue), Err(found)) => {
-                let says = found.list.iter().any(|error| {
-                    error.code == "not-built" && error.message.contains(&format!("issue {issue}"))
-                });
-                if !says {
-                    wrong.push(shown(found.render(false)));
-                }
-            }
+            Err(found) => wrong.push(shown(found.render(false))),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

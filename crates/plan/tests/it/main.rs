@@ -15,6 +15,7 @@ mod noise;
 mod private_addresses;
 mod schedule;
 mod secrets;
+mod stores;
 mod valid;
 
 use plan::Lookup;

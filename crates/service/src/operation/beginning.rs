@@ -171,7 +171,9 @@ impl Hands {
             EngineError::Store(StoreError::NothingUnfinished { last, .. }) => {
                 Start::Over(ended_unseen(row, last.as_deref()))
             }
-            EngineError::Store(StoreError::Locked { .. } | StoreError::Broken { .. })
+            EngineError::Store(
+                StoreError::Locked { .. } | StoreError::TakenOver { .. } | StoreError::Broken { .. },
+            )
             | EngineError::Budgets { .. } => Start::Waits(error.to_string()),
             // Of several plans that wait for one store only the first is told why it does not open.
             EngineError::Closed if self.engine.status().await.is_ok() => {

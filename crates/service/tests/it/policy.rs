@@ -50,6 +50,7 @@ async fn nothing_is_looked_up_that_was_not_allowed() {
             files: if allow == "file" { vec![world.directory.path().to_path_buf()] } else { Vec::new() },
             commands: if allow == "command" { vec!["say".to_owned()] } else { Vec::new() },
             stores: Vec::new(),
+            postgres: false,
         };
         let service = world.open().await;
         for (lookup, needs) in lookups(&world) {

@@ -1,7 +1,7 @@
 //! Limits that ask for a long wait, stores that do not work, plans that cannot run: what goes on by itself, and what
 //! says why not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -140,6 +140,59 @@ async fn a_retry_of_nothing_leaves_a_plan_as_it_was() {
     service.shutdown().await;
 }
 
+/// What was asked for waited for the store; when that opens, there is nothing to do.
+#[tokio::test]
+async fn a_retry_that_waited_and_finds_nothing_is_over() {
+    let mut world = World::new().await;
+    let counted = Arc::new(Counted::default());
+    world.stores_opened_by = Arc::clone(&counted) as Arc<dyn StoreOpener>;
+    let service = world.open().await;
+    let name = plan_name("a");
+    service.add(world.numbered("a", 3, "", "")).await.unwrap();
+    std::fs::create_dir_all(world.stores()).unwrap();
+    let path = StoreTarget::Sqlite(world.stores().join("a.db"));
+    let other = Stores::new("syncctl run a.toml".to_owned()).open(&path, &Secrets::default()).unwrap();
+    let told = service.start(&name, StartOptions { work: Work::Failed, ..all() }).await.unwrap();
+    assert_eq!((told.state, told.resumes_at.is_some()), (PlanState::Broken, true), "{told:?}");
+    drop(other);
+    world.later(61);
+    let over = until(&service, "a", |view| view.resumes_at.is_none() && view.busy.is_none()).await;
+    assert_eq!((over.state, over.run, over.next_run), (PlanState::Idle, None, None), "{over:?}");
+    // It is not tried again, neither at once nor in time.
+    let asked = counted.asked.load(Ordering::SeqCst);
+    world.later(7_200);
+    service.add(world.numbered("b", 20, "", "")).await.unwrap();
+    service.start(&plan_name("b"), all()).await.unwrap();
+    complete(&service, "b").await;
+    assert_eq!((counted.asked.load(Ordering::SeqCst), asked), (asked + 1, 2));
+    // Nor by another server.
+    service.shutdown().await;
+    let service = world.open().await;
+    assert_eq!(view(&service, "a").await.resumes_at, None);
+    service.start(&name, all()).await.unwrap();
+    complete(&service, "a").await;
+    service.shutdown().await;
+}
+
+/// Opens stores, and counts how often it was asked to.
+struct Counted {
+    asked: AtomicU32,
+    stores: Stores,
+}
+
+impl Default for Counted {
+    fn default() -> Counted {
+        Counted { asked: AtomicU32::new(0), stores: Stores::new("service tests".to_owned()) }
+    }
+}
+
+impl StoreOpener for Counted {
+    fn open(&self, target: &StoreTarget, secrets: &Secrets) -> Result<Box<dyn Store>, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.stores.open(target, secrets)
+    }
+}
+
 /// Opens stores, but not before it is let.
 struct Gate {
     open: Mutex<bool>,
@@ -158,6 +211,18 @@ impl StoreOpener for Gate {
 }
 
 impl Gate {
+    /// One that is shut, before the stores of a world.
+    fn before(world: &mut World) -> Arc<Gate> {
+        let gate = Arc::new(Gate {
+            open: Mutex::new(false),
+            changed: Condvar::new(),
+            asked: AtomicBool::new(false),
+            stores: Stores::new("service tests".to_owned()),
+        });
+        world.stores_opened_by = Arc::clone(&gate) as Arc<dyn StoreOpener>;
+        gate
+    }
+
     fn set(&self, open: bool) {
         *self.open.lock().unwrap() = open;
         self.changed.notify_all();
@@ -167,13 +232,7 @@ impl Gate {
 #[tokio::test(start_paused = true)]
 async fn a_cancel_gets_through_to_a_start_that_hangs() {
     let mut world = World::new().await;
-    let gate = Arc::new(Gate {
-        open: Mutex::new(false),
-        changed: Condvar::new(),
-        asked: AtomicBool::new(false),
-        stores: Stores::new("service tests".to_owned()),
-    });
-    world.stores_opened_by = Arc::clone(&gate) as Arc<dyn StoreOpener>;
+    let gate = Gate::before(&mut world);
     let service = world.open().await;
     let name = plan_name("a");
     service.add(world.numbered("a", 20, "", "")).await.unwrap();
@@ -205,13 +264,7 @@ async fn a_cancel_gets_through_to_a_start_that_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_hangs_can_be_removed() {
     let mut world = World::new().await;
-    let gate = Arc::new(Gate {
-        open: Mutex::new(false),
-        changed: Condvar::new(),
-        asked: AtomicBool::new(false),
-        stores: Stores::new("service tests".to_owned()),
-    });
-    world.stores_opened_by = Arc::clone(&gate) as Arc<dyn StoreOpener>;
+    let gate = Gate::before(&mut world);
     let service = world.open().await;
     let name = plan_name("a");
     service.add(world.numbered("a", 20, "", "")).await.unwrap();

@@ -113,6 +113,7 @@ impl World {
             clock: Arc::clone(&clock),
             extra_roots: None,
             state_dir: Some(self.state()),
+            spool_dir: None,
         };
         SyncEngine::new(EngineConfig {
             workers: 8,
