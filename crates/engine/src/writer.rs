@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use entities::{
-    BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, ResumeMode, RunId, Secrets, SpecIndex,
-    Store, StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, Work,
+    BeginRequest, Begun, Committed, Entry, Frozen, Moment, Position, RecordBatch, ResumeMode, RunId, Secrets,
+    SpecIndex, Store, StoreError, StoreOpener, StoreTarget, SyncPlan, Task, TaskId, Work,
 };
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_millis(3);
 /// So many Landings at once are many …
 const DRIZZLE: usize = 16;
 /// … and with fewer rows than this they are small.
-const DRIZZLE_ROWS: usize = 1_000;
+const DRIZZLE_ROWS: u64 = 1_000;
 
 /// What a store is asked.
 pub(crate) enum ToStore {
@@ -200,10 +200,10 @@ fn take_queued(inbox: &Receiver<ToStore>, entries: &mut Vec<Entry>) -> Option<To
 /// Many small Landings in short order: a sync each few of them would cost more than landing them.
 fn is_drizzle(entries: &[Entry]) -> bool {
     let rows = |entry: &Entry| match entry {
-        Entry::Land(landing) => landing.result.as_ref().map_or(0, |records| records.rows),
+        Entry::Land(landing) => landing.result.as_ref().map_or(0, RecordBatch::all_rows),
         _ => 0,
     };
-    entries.len() >= DRIZZLE && entries.iter().map(rows).sum::<usize>() < DRIZZLE_ROWS
+    entries.len() >= DRIZZLE && entries.iter().map(rows).sum::<u64>() < DRIZZLE_ROWS
 }
 
 fn run_begin(store: &mut dyn Store, begin: &Begin) -> Result<Begun, StoreError> {

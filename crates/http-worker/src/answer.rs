@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// The whole body, decompressed.
     pub(crate) body: Bytes,
+    /// What an archive that it was alone in calls it.
+    pub(crate) name: Option<String>,
     /// The URL of the request, with secrets in it: never shown, never stored.
     pub(crate) url: Uri,
     /// The plan's secrets and the token that the request carried, if it was one that is fetched or

@@ -3,11 +3,14 @@
 //!
 //! What is counted against the cap is what leaves the last decoder; no more than the cap and one
 //! chunk is ever held. The compressed bytes are counted too, since a stream can go on without end and
-//! yield nothing. How much all bodies together may hold is [`room`]'s.
+//! yield nothing. How much all bodies together may hold is [`room`]'s; what is too large for memory goes to a file
+//! as it comes ([`spool`]), if whoever wants it can read it from there.
 
 pub(crate) mod room;
+pub(crate) mod spool;
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,6 +21,7 @@ use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, ReadBuf};
 
 use self::room::{Rooms, Share};
+use self::spool::{Spool, Spooler, Spooling};
 use crate::encoding::{Encodings, UnknownEncoding};
 use crate::patience::{Patience, Rest, TimedOut};
 
@@ -25,6 +29,8 @@ use crate::patience::{Patience, Rest, TimedOut};
 const SET_ASIDE: u64 = 1024 * 1024;
 /// Bytes that are decoded at a time.
 const STEP: usize = 64 * 1024;
+/// What of a body in a file is kept at hand, for the text of failures.
+const HEAD: usize = 64 * 1024;
 
 /// Why a body is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +53,18 @@ pub(crate) enum BodyError {
     /// We cannot decompress that.
     #[error("the answer's encoding is unknown")]
     Unknown(UnknownEncoding),
+    /// The file that it should go to cannot be made or written.
+    #[error("the answer cannot be kept in {}", .1.display())]
+    Spool(#[source] io::Error, PathBuf),
 }
 
 /// What came of reading a body.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    /// The body, or as much of it as there is.
+    /// The body, or as much of it as there is; its beginning, if it is in a file.
     pub(crate) bytes: Bytes,
+    /// The file that has all of it.
+    pub(crate) spool: Option<Spool>,
     /// Bytes over the wire.
     pub(crate) wire: u64,
     /// What `Content-Length` announced.
@@ -62,12 +73,35 @@ pub(crate) struct Collected {
     pub(crate) error: Option<BodyError>,
 }
 
-/// Reads a body of at most `cap` bytes, of which there is place in `rooms`.
+/// Where a body may go that is too large for memory.
+#[derive(Clone, Copy)]
+pub(crate) struct ToSpool<'s> {
+    pub(crate) spooling: &'s Spooling,
+    /// Whether one that begins so can be read from a file.
+    pub(crate) may: &'s (dyn Fn(&[u8]) -> bool + Sync),
+}
+
+/// A body in the making, or what there is of it.
+struct Held {
+    bytes: Bytes,
+    spool: Option<Spool>,
+    error: Option<BodyError>,
+}
+
+impl Held {
+    fn in_memory(bytes: Bytes, error: Option<BodyError>) -> Held {
+        Held { bytes, spool: None, error }
+    }
+}
+
+/// Reads a body of at most `cap` bytes, of which there is place in `rooms`; beyond some size it goes to a file, if
+/// there is one for it.
 pub(crate) async fn collect(
     body: Incoming,
     headers: &HeaderMap,
     cap: u64,
     rooms: &Rooms,
+    to: Option<ToSpool<'_>>,
     patience: &mut Patience<'_>,
 ) -> Collected {
     let length = body.size_hint().exact();
@@ -75,45 +109,76 @@ pub(crate) async fn collect(
         .or_else(|| headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()));
     let rest = patience.rest();
     let mut wire = Wire { body, chunk: Bytes::new(), received: 0, cap, patience, rest: &rest };
-    let (bytes, error) = match Encodings::of(headers) {
-        Err(unknown) => (Bytes::new(), Some(BodyError::Unknown(unknown))),
+    let held = match Encodings::of(headers) {
+        Err(unknown) => Held::in_memory(Bytes::new(), Some(BodyError::Unknown(unknown))),
         Ok(_) if announced.is_some_and(|length| length > cap) => {
             // The beginning is kept for the failure's text.
             let (bytes, error) = wire.first().await;
-            (bytes, Some(error.unwrap_or(BodyError::TooLarge)))
+            Held::in_memory(bytes, Some(error.unwrap_or(BodyError::TooLarge)))
         }
         Ok(encodings) if encodings.is_plain() => {
-            plain(&mut wire, announced, rooms.begin(length, cap, &rest)).await
+            plain(&mut wire, announced, rooms.begin(length, cap, &rest), to).await
         }
-        Ok(encodings) => decoded(&mut wire, &encodings, rooms.begin(None, cap, &rest)).await,
+        Ok(encodings) => decoded(&mut wire, &encodings, rooms.begin(None, cap, &rest), to).await,
     };
-    Collected { bytes, wire: wire.received, announced, error }
+    let Held { bytes, spool, error } = held;
+    Collected { bytes, spool, wire: wire.received, announced, error }
 }
 
 async fn plain(
     wire: &mut Wire<'_, '_>,
     announced: Option<u64>,
     mut share: Share<'_>,
-) -> (Bytes, Option<BodyError>) {
+    to: Option<ToSpool<'_>>,
+) -> Held {
     let (first, error) = wire.first().await;
     if error.is_some() || wire.body.is_end_stream() {
         // Most answers fit in one read: their bytes are handed on as they lie.
-        return (first, error);
+        return Held::in_memory(first, error);
     }
+    let to = to.filter(|to| (to.may)(&first));
+    let above = to.map_or(u64::MAX, |to| to.spooling.above);
+    if let Some(to) = to.filter(|_| announced.is_some_and(|length| length > above)) {
+        drop(share);
+        return into_file(wire, to, &first).await;
+    }
+    share.at_most(above);
     let mut whole =
         BytesMut::with_capacity(usize::try_from(announced.unwrap_or(0).min(SET_ASIDE)).unwrap_or(0));
     whole.extend_from_slice(&first);
     loop {
         match wire.next().await {
-            None => return (share.keep(whole), None),
+            None => return Held::in_memory(share.keep(whole), None),
             Some(Ok(chunk)) => {
                 let length = (whole.len() + chunk.len()) as u64;
+                if let Some(to) = to.filter(|_| length > above) {
+                    whole.extend_from_slice(&chunk);
+                    drop(share);
+                    return into_file(wire, to, &whole).await;
+                }
                 if !share.fits(length) {
                     share.grow(&mut whole, length).await;
                 }
                 whole.extend_from_slice(&chunk);
             }
-            Some(Err(error)) => return (share.keep(whole), Some(error)),
+            Some(Err(error)) => return Held::in_memory(share.keep(whole), Some(error)),
+        }
+    }
+}
+
+/// All that follows `begun` goes to a file.
+async fn into_file(wire: &mut Wire<'_, '_>, to: ToSpool<'_>, begun: &[u8]) -> Held {
+    let rest = wire.rest;
+    let mut file = Filing::begin(to, rest, begun).await;
+    loop {
+        match wire.next().await {
+            None => return file.end(None).await,
+            Some(Err(error)) => return file.end(Some(error)).await,
+            Some(Ok(chunk)) => {
+                if !file.push(&chunk).await {
+                    return file.end(None).await;
+                }
+            }
         }
     }
 }
@@ -122,44 +187,127 @@ async fn decoded(
     wire: &mut Wire<'_, '_>,
     encodings: &Encodings,
     mut share: Share<'_>,
-) -> (Bytes, Option<BodyError>) {
+    to: Option<ToSpool<'_>>,
+) -> Held {
     let (first, error) = wire.first().await;
     if error.is_some() || first.is_empty() {
         // An empty body is empty, whatever its encoding.
-        return (Bytes::new(), error);
+        return Held::in_memory(Bytes::new(), error);
     }
     wire.chunk = first;
-    let limit = usize::try_from(wire.cap).unwrap_or(usize::MAX);
+    let (cap, rest) = (wire.cap, wire.rest);
+    let limit = usize::try_from(cap).unwrap_or(usize::MAX);
+    // What is in memory; of a body that goes to a file, what has not gone yet.
     let mut whole = BytesMut::new();
+    let mut asked = false;
+    let mut to = to;
+    let mut file: Option<Filing<'_>> = None;
     let outcome = {
         let begins = wire.chunk.clone();
         let mut decoder = encodings.decoder(&mut *wire, &begins);
         loop {
             let length = whole.len().saturating_add(STEP).min(limit) as u64;
-            if !share.fits(length) {
-                share.grow(&mut whole, length).await;
+            if file.is_none() {
+                let above = to.map_or(u64::MAX, |to| to.spooling.above);
+                if !asked && (length > above || !share.fits(length)) {
+                    asked = true;
+                    to = to.filter(|to| (to.may)(&whole));
+                    share.at_most(to.map_or(u64::MAX, |_| above));
+                }
+                if let Some(to) = to.filter(|_| length > above) {
+                    file = Some(Filing::begin(to, rest, &whole).await);
+                    // With its room: there is no more of it than a step at a time.
+                    whole = BytesMut::new();
+                    share.give_back();
+                } else if !share.fits(length) {
+                    share.grow(&mut whole, length).await;
+                }
             }
             whole.reserve(16 * 1024);
             match decoder.read_buf(&mut (&mut whole).limit(STEP)).await {
                 Ok(0) => break None,
-                Ok(_) if whole.len() > limit => {
-                    whole.truncate(limit);
-                    break Some(BodyError::TooLarge);
-                }
-                Ok(_) => {}
+                Ok(_) => match &mut file {
+                    None if whole.len() > limit => {
+                        whole.truncate(limit);
+                        break Some(BodyError::TooLarge);
+                    }
+                    None => {}
+                    Some(file) => {
+                        if !file.push(&whole).await {
+                            break None;
+                        }
+                        if file.length > cap {
+                            break Some(BodyError::TooLarge);
+                        }
+                        whole.clear();
+                    }
+                },
                 Err(error) => break Some(of_io(error)),
             }
         }
     };
-    if outcome.is_some() {
-        return (share.keep(whole), outcome);
-    }
+    let mut outcome = outcome;
     // A decoder stops at the end of what it decodes; only the body's own end says that it is whole.
-    loop {
+    while outcome.is_none() && file.as_ref().is_none_or(|file| file.file.is_ok()) {
         match wire.next().await {
-            None => return (share.keep(whole), None),
+            None => break,
             Some(Ok(_)) => {}
-            Some(Err(error)) => return (share.keep(whole), Some(error)),
+            Some(Err(error)) => outcome = Some(error),
+        }
+    }
+    match file {
+        Some(file) => file.end(outcome).await,
+        None => Held::in_memory(share.keep(whole), outcome),
+    }
+}
+
+/// A body on its way into a file.
+struct Filing<'s> {
+    head: Bytes,
+    file: Result<Spooler, io::Error>,
+    to: ToSpool<'s>,
+    rest: &'s Rest,
+    length: u64,
+}
+
+impl<'s> Filing<'s> {
+    async fn begin(to: ToSpool<'s>, rest: &'s Rest, begun: &[u8]) -> Filing<'s> {
+        let head = Bytes::copy_from_slice(&begun[..begun.len().min(HEAD)]);
+        let file = Spooler::open(&to.spooling.directory);
+        let mut filing = Filing { head, file, to, rest, length: 0 };
+        // Not at once: what is gathered is there twice.
+        for piece in begun.chunks(STEP) {
+            filing.push(piece).await;
+        }
+        filing
+    }
+
+    /// Whether the file has taken all so far. What the disk takes is not the server's time.
+    async fn push(&mut self, bytes: &[u8]) -> bool {
+        self.length += bytes.len() as u64;
+        let Ok(file) = &mut self.file else { return false };
+        if file.gather(bytes) {
+            match std::mem::replace(&mut self.file, Err(io::ErrorKind::Other.into())) {
+                Ok(full) => self.file = self.rest.during(full.flush_aside()).await,
+                failed => self.file = failed,
+            }
+        }
+        self.file.is_ok()
+    }
+
+    async fn end(self, error: Option<BodyError>) -> Held {
+        let Filing { head, file, to, rest, .. } = self;
+        let whole = match file {
+            Ok(file) if error.is_none() => rest.during(file.finish_aside()).await.map(Some),
+            Ok(_) => Ok(None),
+            Err(failed) => Err(failed),
+        };
+        match whole {
+            Ok(spool) => Held { bytes: head, spool, error },
+            Err(failed) => {
+                let failed = BodyError::Spool(failed, to.spooling.directory.clone());
+                Held::in_memory(head, Some(error.unwrap_or(failed)))
+            }
         }
     }
 }

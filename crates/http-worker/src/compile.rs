@@ -43,7 +43,8 @@ pub(crate) struct CompiledRun {
 /// One task spec.
 pub(crate) struct CompiledSpec {
     pub(crate) request: CompiledRequest,
-    pub(crate) reader: Reader,
+    /// Shared with the records that are still to be read from a file.
+    pub(crate) reader: Arc<Reader>,
     pub(crate) client: Client,
     pub(crate) endpoint: String,
     pub(crate) timeouts: TimeOuts,
@@ -122,7 +123,7 @@ fn compile_spec(
     around.authorize(&mut request.headers, &request.address.uri, request.address.sandbox);
     Ok(CompiledSpec {
         request,
-        reader: Reader::compile(&context.plan, index)?,
+        reader: Arc::new(Reader::compile(&context.plan, index)?),
         client,
         endpoint: endpoint.name.clone(),
         timeouts: endpoint.timeout,

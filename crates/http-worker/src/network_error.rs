@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use entities::{Failure, FailureClass, FailureKind, TimeOuts};
 use hyper_util::client::legacy;
@@ -14,6 +15,7 @@ use crate::client::ConnectTimedOut;
 use crate::patience::TimedOut;
 use crate::proxy::ProxyFailed;
 use crate::reach::NotPublic;
+use crate::reading::Unfit;
 
 use FailureClass::{Permanent, Transient};
 
@@ -71,7 +73,14 @@ pub(crate) fn no_connection(error: &(dyn Error + 'static), origin: &str) -> Fail
 }
 
 /// Why an answer's body is not whole.
-pub(crate) fn no_body(collected: &Collected, endpoint: &str, max_body: u64) -> Option<Failure> {
+///
+/// `in_memory`: why it has to be in memory, if it does.
+pub(crate) fn no_body(
+    collected: &Collected,
+    endpoint: &str,
+    max_body: u64,
+    in_memory: Option<&Unfit>,
+) -> Option<Failure> {
     let received = grouped(collected.wire);
     Some(match collected.error.as_ref()? {
         BodyError::TimedOut(which) => {
@@ -89,8 +98,14 @@ pub(crate) fn no_body(collected: &Collected, endpoint: &str, max_body: u64) -> O
                 FailureKind::BodyTooLarge,
                 format!("the answer is larger than max_body, {} bytes{announced}", grouped(max_body)),
             )
-            .help(format!("ask for smaller pages, or raise max_body of [endpoints.{endpoint}]"))
+            .help(match in_memory {
+                None => format!("ask for smaller pages, or raise max_body of [endpoints.{endpoint}]"),
+                Some(Unfit(why)) => format!(
+                    "ask for smaller pages, or raise max_body of [endpoints.{endpoint}]; it has to fit in memory: {why}"
+                ),
+            })
         }
+        BodyError::Spool(error, directory) => no_file(error, directory),
         BodyError::CompressionCut => Failure::new(
             Transient,
             FailureKind::Truncated,
@@ -109,6 +124,19 @@ pub(crate) fn no_body(collected: &Collected, endpoint: &str, max_body: u64) -> O
         .help("set headers = { Accept-Encoding = \"identity\" }"),
         BodyError::Network(error) => broke_off(error, &received, collected.announced),
     })
+}
+
+/// The file for an answer that is too large for memory cannot be made or written.
+pub(crate) fn no_file(error: &io::Error, directory: &Path) -> Failure {
+    // Other answers may be in the way, and soon be gone.
+    let class = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Transient,
+        _ => Permanent,
+    };
+    let directory = directory.display();
+    let message = format!("the answer is too large for memory and cannot be written to {directory}: {error}");
+    Failure::new(class, FailureKind::BodyTooLarge, message)
+        .help("make room there, or name another directory by TMPDIR")
 }
 
 /// A time-out, and how to be more patient.

@@ -14,6 +14,7 @@ mod view;
 
 mod decode;
 mod fields;
+mod stream;
 
 mod link;
 mod next_url;
@@ -35,8 +36,8 @@ pub(crate) mod retry_after;
 use std::sync::Mutex;
 
 use entities::{
-    Bindings, ColumnType, Decode, Failure, FailureClass, FailureKind, Job, Landed, Next, Outcome, Place,
-    RecordBatch, SpecIndex, SyncPlan, TextPolicy, Vars,
+    Bindings, Child, ColumnType, CursorValue, Decode, Failure, FailureClass, FailureKind, Job, Landed, Next,
+    Outcome, Place, RecordBatch, SpecIndex, SyncPlan, TextPolicy, Vars,
 };
 use expr::Scope;
 use http::header::CONTENT_TYPE;
@@ -45,16 +46,19 @@ use serde_json::{Map, Value};
 use self::children::{Offspring, own_parameters};
 use self::classify::{Rule, Verdict, classify};
 use self::costs::Costs;
-use self::cursor::Cursor;
+use self::cursor::{Cursor, Greatest};
 use self::decode::{Decoded, Decoder};
 use self::fields::Fields;
 use self::paginate::{Came, Paging, counted};
 use self::program::Program;
 use self::split::Splitter;
+use self::stream::Fit;
 use self::total::Total;
 use self::view::View;
 use crate::answer::Answer;
 
+pub(crate) use self::stream::{Streamed, Unfit, unread};
+pub(crate) use self::unpack::{Unpacked, gunzip, is_gzip};
 pub(crate) use self::view::by_name;
 
 /// Answers up to this many bytes are read where they arrive (about 0.4 ms at 700 MB/s) …
@@ -87,6 +91,15 @@ pub(crate) struct Reader {
     of_rows: Vec<(usize, Offspring)>,
     /// The query parameters that carry the credential.
     own_parameters: Vec<String>,
+    /// Whether its answers can be read in a stream.
+    fit: Fit,
+}
+
+/// What a page's records amount to in a run, beside themselves.
+struct Scene<'s, 'v> {
+    job: &'s Job,
+    scope: Scope<'s>,
+    view: &'s View<'v>,
 }
 
 impl Reader {
@@ -107,6 +120,7 @@ impl Reader {
             columns: Program::compile_some("columns", reading.columns.as_ref(), &names)?,
             map: Program::compile_some("map", reading.map.as_ref(), &names)?,
             filter: Program::compile_some("where", reading.filter.as_ref(), &names)?,
+            lines: plan.takes_lines(spec),
             before: Mutex::default(),
         };
         let strands = endpoint.concurrency.saturating_mul(2);
@@ -136,6 +150,7 @@ impl Reader {
             offspring: Offspring::compile(plan, spec)?,
             of_rows: Offspring::of_rows(plan, spec)?,
             own_parameters: own_parameters(plan, spec),
+            fit: Fit::of(task, endpoint),
         })
     }
 
@@ -168,8 +183,22 @@ impl Reader {
         let (vars, bindings) = (&job.context.vars, &job.task.bindings.0);
         let view = View::new(answer, self.decode, self.max_body, vars, bindings);
         let mut costs = None;
-        let outcome = match classify(&self.rules, answer, &view) {
-            Verdict::Good => match self.land(job, globals, answer, &view, &mut costs) {
+        let outcome =
+            self.judged(job, globals, answer, &view, || self.land(job, globals, answer, &view, &mut costs));
+        (outcome, costs.unwrap_or_else(|| self.costs.read(None, &view)))
+    }
+
+    /// What an answer means by its rules; `land`: if it is a good one.
+    fn judged(
+        &self,
+        job: &Job,
+        globals: &expr::Globals,
+        answer: &Answer,
+        view: &View<'_>,
+        land: impl FnOnce() -> Result<Landed, Failure>,
+    ) -> Outcome {
+        match classify(&self.rules, answer, view) {
+            Verdict::Good => match land() {
                 Ok(landed) => Outcome::Landed(Box::new(landed)),
                 Err(failure) => Outcome::Failed(failure),
             },
@@ -185,8 +214,7 @@ impl Reader {
             Verdict::Retry(failure, after) => Outcome::Retry { failure, after },
             Verdict::Wait(failure, how_long) => Outcome::Wait { failure, how_long },
             Verdict::Fail(failure) => Outcome::Failed(failure),
-        };
-        (outcome, costs.unwrap_or_else(|| self.costs.read(None, &view)))
+        }
     }
 
     /// What a row of another task's table binds a name of this spec to, if it wants `all` of them; none
@@ -214,8 +242,7 @@ impl Reader {
         view: &View<'_>,
         costs: &mut Option<Vec<(usize, u32)>>,
     ) -> Result<Landed, Failure> {
-        let task = &job.task;
-        let bodiless = answer.body.is_empty() && matches!(answer.status, 204 | 205);
+        let bodiless = is_bodiless(answer);
         let mut decoded = if bodiless {
             Decoded::empty()
         } else {
@@ -226,30 +253,21 @@ impl Reader {
             // Here, since whoever has read the records knows where everything else is.
             *costs = Some(self.costs.read(Some(&decoded), view));
         }
-        if let Some(cap) = self.cap.filter(|cap| decoded.received >= *cap) {
-            let message = format!("the answer has {}, and `cap` is {cap}", counted(decoded.received));
-            let capped = Failure::new(FailureClass::Permanent, FailureKind::Capped, message).at(self.cap_at);
-            return Ok(nothing(false, Next::Split(self.splitter.halves(job, globals, capped)?)));
+        if let Some(capped) = self.capped(job, globals, decoded.received) {
+            return capped;
         }
-        let next = match &self.paging {
-            None => Next::End,
-            Some(paging) => {
-                let secrets = answer.secrets.as_ref().unwrap_or(&job.context.secrets);
-                let own = &self.own_parameters;
-                let said = paging.listen(&task.page, &decoded, view, answer, secrets, own)?;
-                let came = Came { received: decoded.received, fingerprint: decoded.fingerprint };
-                paging.onward(&task.page, came, said)?
-            }
-        };
-        let next = match &self.total {
-            None => next,
-            Some(total) => {
-                let declared = if bodiless { None } else { total.declared(&task.page, &decoded, view)? };
-                total.settle(next, &task.page, decoded.received, declared)?
-            }
-        };
+        let next = self.next(job, answer, view, &decoded)?;
         let mut records = std::mem::take(&mut decoded.batch);
-        let read = records.text.len();
+        let scene = self.scene(job, globals, view);
+        let mut greatest = Greatest::default();
+        let texts = view.json_texts();
+        let children = self.finish(&mut records, decoded.has_nul, 0, texts, &scene, &mut greatest)?;
+        let cursor = self.settle(greatest, &scene)?;
+        Ok(Landed { received: decoded.received, records, next, children, cursor, skipped: false })
+    }
+
+    fn scene<'s, 'v>(&self, job: &'s Job, globals: &'s expr::Globals, view: &'s View<'v>) -> Scene<'s, 'v> {
+        let task = &job.task;
         let scope = Scope {
             globals,
             bindings: &task.bindings.0,
@@ -257,20 +275,83 @@ impl Reader {
             record: None,
             page: Some(i64::from(task.page.number)),
         };
-        self.fields.add(&mut records, &scope, view)?;
-        let cursor = match &self.cursor {
-            Some(cursor) => cursor.greatest(&records, &scope, job.context.now)?,
-            None => None,
+        Scene { job, scope, view }
+    }
+
+    /// What becomes of an answer with as many records as `cap` allows: nothing of it lands.
+    fn capped(&self, job: &Job, globals: &expr::Globals, received: u64) -> Option<Result<Landed, Failure>> {
+        let cap = self.cap.filter(|cap| received >= *cap)?;
+        let message = format!("the answer has {}, and `cap` is {cap}", counted(received));
+        let capped = Failure::new(FailureClass::Permanent, FailureKind::Capped, message).at(self.cap_at);
+        let halves = self.splitter.halves(job, globals, capped);
+        Some(halves.map(|halves| nothing(false, Next::Split(halves))))
+    }
+
+    /// How the paging goes on behind an answer.
+    fn next(
+        &self,
+        job: &Job,
+        answer: &Answer,
+        view: &View<'_>,
+        decoded: &Decoded<'_>,
+    ) -> Result<Next, Failure> {
+        let page = &job.task.page;
+        let next = match &self.paging {
+            None => Next::End,
+            Some(paging) => {
+                let secrets = answer.secrets.as_ref().unwrap_or(&job.context.secrets);
+                let own = &self.own_parameters;
+                let said = paging.listen(page, decoded, view, answer, secrets, own)?;
+                let came = Came { received: decoded.received, fingerprint: decoded.fingerprint };
+                paging.onward(page, came, said)?
+            }
         };
+        match &self.total {
+            None => Ok(next),
+            Some(total) => {
+                let declared =
+                    if is_bodiless(answer) { None } else { total.declared(page, decoded, view)? };
+                total.settle(next, page, decoded.received, declared)
+            }
+        }
+    }
+
+    /// Makes records what they land as, and what they drive. `before`: records of the answer before these;
+    /// `texts`: the JSON texts that they came from.
+    fn finish<'t>(
+        &self,
+        records: &mut RecordBatch,
+        has_nul: bool,
+        before: u64,
+        texts: impl Iterator<Item = &'t str>,
+        scene: &Scene<'_, '_>,
+        greatest: &mut Greatest,
+    ) -> Result<Vec<Child>, Failure> {
+        let read = records.text.len();
+        self.fields.add(records, &scene.scope, scene.view)?;
+        if let Some(cursor) = &self.cursor {
+            cursor.note(records, &scene.scope, greatest)?;
+        }
         let mut children = Vec::new();
         for offspring in &self.offspring {
-            offspring.bear(&records, &task.bindings.0, view, &mut children)?;
+            offspring.bear(records, scene.scope.bindings, scene.view, &mut children)?;
         }
         // Last, so that cursors and children say what the API said.
-        conversion::convert(&mut records, &self.types).map_err(|failure| failure.at(self.types_at))?;
-        let has_nul = decoded.has_nul || records.text.as_bytes()[read..].contains(&0);
-        unstorable::settle(&mut records, self.text, has_nul, view.json_texts())?;
-        Ok(Landed { received: decoded.received, records, next, children, cursor, skipped: false })
+        conversion::convert(records, &self.types).map_err(|failure| failure.at(self.types_at))?;
+        if !records.lines {
+            // Of lines it is known already.
+            let has_nul = has_nul || records.text.as_bytes()[read..].contains(&0);
+            unstorable::settle(records, self.text, has_nul, before, texts)?;
+        }
+        Ok(children)
+    }
+
+    /// The cursor behind an answer.
+    fn settle(&self, greatest: Greatest, scene: &Scene<'_, '_>) -> Result<Option<CursorValue>, Failure> {
+        match &self.cursor {
+            Some(cursor) => cursor.settle(greatest, &scene.scope, scene.job.context.now),
+            None => Ok(None),
+        }
     }
 
     /// An answer that could not be read because it is something that nothing here reads says so itself.
@@ -291,6 +372,11 @@ impl Reader {
         }
         failure
     }
+}
+
+/// Whether an answer has no body by its status.
+fn is_bodiless(answer: &Answer) -> bool {
+    answer.body.is_empty() && matches!(answer.status, 204 | 205)
 }
 
 /// An empty answer, by a rule.

@@ -22,6 +22,7 @@ use self::renewal::{Exchanges, Renewal};
 use crate::auth::Credential;
 use crate::auth::token::Credentials;
 use crate::body::room::Rooms;
+use crate::body::spool::Spooling;
 use crate::client::{Clients, SetUpError};
 use crate::compile::{CompiledRun, Surroundings};
 use crate::patience::Timer;
@@ -50,6 +51,8 @@ pub struct HttpConfig {
     pub extra_roots: Option<Vec<u8>>,
     /// Where refresh tokens are kept that a server has rotated; none: only in memory.
     pub state_dir: Option<PathBuf>,
+    /// Where answers go that are too large for memory, as files without a name; none: nowhere, all are in memory.
+    pub spool_dir: Option<PathBuf>,
 }
 
 impl fmt::Debug for HttpConfig {
@@ -60,6 +63,7 @@ impl fmt::Debug for HttpConfig {
             .field("reach", &self.reach)
             .field("user_agent", &self.user_agent)
             .field("state_dir", &self.state_dir)
+            .field("spool_dir", &self.spool_dir)
             .finish_non_exhaustive()
     }
 }
@@ -78,6 +82,8 @@ struct Shared {
     exchanges: Exchanges,
     /// Where the bodies of all answers are.
     rooms: Rooms,
+    /// None: they stay there.
+    spooling: Option<Spooling>,
     watch: Option<Watch>,
     /// A leaf cache: written by `prepare` and `forget`, read by a worker when its run changes.
     runs: Mutex<Vec<(Arc<RunContext>, Arc<CompiledRun>)>>,
@@ -103,6 +109,7 @@ impl HttpWorkers {
     fn made(config: HttpConfig, watch: Option<Watch>) -> Result<HttpWorkers, SetUpError> {
         let clients = Clients::new(&config)?;
         let credentials = Credentials::default();
+        let spooling = config.spool_dir.clone().map(Spooling::into);
         Ok(HttpWorkers {
             shared: Arc::new(Shared {
                 config,
@@ -110,6 +117,7 @@ impl HttpWorkers {
                 credentials,
                 exchanges: Exchanges::default(),
                 rooms: Rooms::default(),
+                spooling,
                 watch,
                 runs: Mutex::default(),
             }),

@@ -89,7 +89,9 @@ impl Core {
         let broken =
             broken.map(|(page, failure)| (self.manager.stillborn(flight.lane, &task, page), failure));
         next.extend(broken.as_ref().map(|(task, _)| task.clone()));
-        let first_child = self.manager.set_aside(landed.children.len());
+        let spooled = landed.records.spooled.as_ref().map_or(0, |spooled| spooled.children());
+        let spooled = usize::try_from(spooled).unwrap_or(usize::MAX);
+        let first_child = self.manager.set_aside(landed.children.len().saturating_add(spooled));
         let mut landing = self.landing(slot, flight, task, exchange, Ok(landed.records));
         landing.next = next;
         landing.children = landed.children;
@@ -292,10 +294,10 @@ impl Core {
             slot,
             spec: flight.spec,
             task: landing.task.id,
-            bytes: landing.result.as_ref().map_or(0, RecordBatch::bytes),
+            bytes: landing.result.as_ref().map_or(0, |records| weight(records, landing.bytes)),
             failed: landing.result.is_err(),
             skipped: landing.skipped,
-            records: landing.result.as_ref().map_or(0, |records| records.rows as u64),
+            records: landing.result.as_ref().map_or(0, RecordBatch::all_rows),
         };
         self.write(store, Entry::Land(landing), pending);
     }
@@ -309,6 +311,13 @@ pub(super) struct Exchange {
     pub(super) finished: Moment,
     pub(super) status: Option<u16>,
     pub(super) bytes: u64,
+}
+
+/// What records count against the bound on what is not yet committed. Spooled ones are on disk, but each byte is
+/// still to be written, so others have to wait for them. `received`: bytes of their answer.
+fn weight(records: &RecordBatch, received: u64) -> usize {
+    let spooled = if records.spooled.is_some() { received / 8 } else { 0 };
+    records.bytes().saturating_add(usize::try_from(spooled).unwrap_or(usize::MAX))
 }
 
 /// What of a hop a new attempt begins with: redirects are asked for anew, but how often the API refused

@@ -2,6 +2,7 @@
 //! it when no plan uses it. A close may take long (a checkpoint, a sync), so nobody waits for it but those who start
 //! on the same store meanwhile.
 
+use std::mem::{Discriminant, discriminant};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -182,7 +183,8 @@ impl Driver {
 /// share its store.
 #[derive(Clone, Debug, PartialEq)]
 enum StorePlace {
-    Path(PathBuf),
+    /// The kind as well: one directory may be asked for as JSONL and as Parquet, and only its lock can say which it is.
+    Path(Discriminant<StoreTarget>, PathBuf),
     /// The connection string, hashed with its secrets, and the schema.
     Database(u128, String),
 }
@@ -190,7 +192,7 @@ enum StorePlace {
 fn place_of(target: &StoreTarget, secrets: &Secrets) -> StorePlace {
     match target {
         StoreTarget::Sqlite(_) | StoreTarget::Jsonl(_) | StoreTarget::Parquet(_) => {
-            StorePlace::Path(target.path().map(real_path).unwrap_or_default())
+            StorePlace::Path(discriminant(target), target.path().map(real_path).unwrap_or_default())
         }
         StoreTarget::Postgres(postgres) => {
             let url = expr::with_secrets(&postgres.url, secrets);
@@ -236,6 +238,12 @@ mod tests {
             check("link.db");
             check("d/up/x.db");
         }
-        assert_eq!(place("nowhere/x.db"), home.path().join("nowhere/x.db"));
+        let target = StoreTarget::Sqlite(home.path().join("nowhere/x.db"));
+        let nowhere = StorePlace::Path(discriminant(&target), home.path().join("nowhere/x.db"));
+        assert_eq!(place("nowhere/x.db"), nowhere);
+        let files = |roll| entities::FilesTarget { directory: home.path().join("out"), roll };
+        let place = |target: &StoreTarget| place_of(target, &Secrets::default());
+        assert_eq!(place(&StoreTarget::Jsonl(files(1))), place(&StoreTarget::Jsonl(files(2))));
+        assert_ne!(place(&StoreTarget::Jsonl(files(1))), place(&StoreTarget::Parquet(files(1))));
     }
 }

@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use entities::{
-    BeginRequest, Begun, Committed, Entry, Position, RunId, SpecIndex, Store, StoreError, StoreOpener,
-    StoreTarget, Task, TaskId, Vars,
+    BeginRequest, Begun, Committed, Entry, Position, RunId, Secrets, SpecIndex, Store, StoreError,
+    StoreOpener, StoreTarget, Task, TaskId, Vars,
 };
 use store::Stores;
 
@@ -41,14 +41,14 @@ struct HeldStore {
 }
 
 impl StoreOpener for Held {
-    fn open(&self, target: &StoreTarget) -> Result<Box<dyn Store>, StoreError> {
+    fn open(&self, target: &StoreTarget, secrets: &Secrets) -> Result<Box<dyn Store>, StoreError> {
         let mut gate = self.gate.lock().unwrap().take();
         if self.then == Then::Open
             && let Some(gate) = gate.take()
         {
             let _ = gate.recv();
         }
-        Ok(Box::new(HeldStore { store: self.stores.open(target)?, then: self.then, gate }))
+        Ok(Box::new(HeldStore { store: self.stores.open(target, secrets)?, then: self.then, gate }))
     }
 }
 

@@ -132,6 +132,7 @@ pub(crate) fn engine_with(
         clock: Arc::clone(&clock),
         extra_roots: None,
         state_dir: Some(directory.join("state")),
+        spool_dir: Some(std::env::temp_dir()),
     };
     SyncEngine::new(EngineConfig {
         workers,

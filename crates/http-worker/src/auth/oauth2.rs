@@ -358,6 +358,7 @@ mod tests {
                 status,
                 headers,
                 body: Bytes::copy_from_slice(body.as_bytes()),
+                name: None,
                 url: Uri::from_static("https://auth.example/token"),
                 secrets: None,
                 received: Moment(0),

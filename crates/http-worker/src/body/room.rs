@@ -9,7 +9,9 @@
 //! large room at once. Archives inside of answers are unpacked in a third room, which comes after both.
 //!
 //! So bodies take at most 1 MiB for each worker and three times [`ROOM`], whatever servers send. One that may be
-//! larger than the room takes all of it, and is alone; the plans of a server cannot ask for such. A place is given back when the last piece of the body is gone.
+//! larger than the room takes all of it, and is alone; the plans of a server cannot ask for such. A place is given
+//! back when the last piece of the body is gone. A body that goes to a file gives its place back then; the parts of it
+//! that are in memory at a time take one in the third room.
 
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ const FREE: u64 = MIB;
 const MIDDLE: u64 = 8 * MIB;
 /// What is set aside for a body in advance at most. What is not used of it is not taken from the system.
 const SET_ASIDE: u64 = 64 * MIB;
+/// What reading a body from a file takes: a part, its records, and what is around all of them.
+const PARTS: u64 = 16 * MIB;
 /// Bytes of each room, in MiB.
 const ROOM: u32 = 512;
 
@@ -73,6 +77,16 @@ impl Rooms {
         Share { rooms: self, rest, length, cap, good_for: FREE, held: None }
     }
 
+    /// Room for the parts of a body in a file: what is read from one may have come from an archive.
+    pub(crate) async fn to_stream(&self) -> Option<OwnedSemaphorePermit> {
+        self.unpacking.take(PARTS).await
+    }
+
+    /// Room for a body that was in a file, and has to be in memory after all. Who asks holds no other.
+    pub(crate) async fn to_load(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.large.take(bytes).await
+    }
+
     /// Room for what an archive may hold.
     pub(crate) async fn to_unpack(&self, cap: u64) -> Option<OwnedSemaphorePermit> {
         self.unpacking.take(cap).await
@@ -112,6 +126,17 @@ impl Share<'_> {
         // At once, and not by halves: whatever grows by copying is there twice.
         let whole = usize::try_from(take.min(SET_ASIDE)).unwrap_or(0);
         body.reserve(whole.saturating_sub(body.len()));
+    }
+
+    /// It may become no more than this here.
+    pub(super) fn at_most(&mut self, bytes: u64) {
+        self.cap = self.cap.min(bytes);
+    }
+
+    /// Its body has gone elsewhere.
+    pub(super) fn give_back(&mut self) {
+        self.held = None;
+        self.good_for = FREE;
     }
 
     /// The body, with its place: whoever has a piece of the one holds the other.

@@ -1,6 +1,7 @@
 //! The greatest value of the cursor field among the records of an answer.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use entities::{
     Cell, CursorKind, CursorSpec, CursorValue, Failure, FailureClass, FailureKind, Mode, Moment, RecordBatch,
@@ -20,6 +21,16 @@ pub(super) struct Cursor {
     needs_field: bool,
 }
 
+/// The greatest value among the records so far.
+#[derive(Default)]
+pub(super) struct Greatest {
+    value: Option<Value>,
+    /// Some record has the field.
+    has_field: bool,
+    /// Of the first records.
+    columns: Option<Arc<Vec<Arc<str>>>>,
+}
+
 impl Cursor {
     /// None for specs without one, and for those whose cursor is the end of their windows.
     pub(super) fn compile(task: &TaskSpec) -> Result<Option<Cursor>, Failure> {
@@ -31,44 +42,66 @@ impl Cursor {
         Ok(Some(Cursor { spec: spec.clone(), start, needs_field: task.mode == Mode::Append }))
     }
 
-    /// The greatest value, never beyond `now`; none if there are no records, or all have null there.
-    pub(super) fn greatest(
+    /// Takes the greatest value of the records, if that is greater than what others before them have.
+    pub(super) fn note(
         &self,
         batch: &RecordBatch,
         scope: &Scope<'_>,
-        now: Moment,
-    ) -> Result<Option<CursorValue>, Failure> {
+        greatest: &mut Greatest,
+    ) -> Result<(), Failure> {
         if batch.rows == 0 {
-            return Ok(None);
+            return Ok(());
         }
-        let field = &self.spec.field;
-        let Some(column) = batch.column(field) else {
-            if !self.needs_field {
-                return Ok(None);
-            }
-            let names = batch.columns.iter().take(12).map(|name| format!("`{name}`"));
-            let names = names.collect::<Vec<_>>().join(", ");
-            let message = format!("no record has the cursor's field `{field}`, they have {names}");
-            return Err(Failure::new(FailureClass::Permanent, FailureKind::Missing, message).at(self.spec.at));
-        };
-        let start = self.start.value(scope).map_err(|error| expression(&error).at(self.spec.start.at))?;
-        let kind = CursorKind::of(&start);
-        let mut greatest: Option<Cell> = None;
+        greatest.columns.get_or_insert_with(|| Arc::clone(&batch.columns));
+        let Some(column) = batch.column(&self.spec.field) else { return Ok(()) };
+        greatest.has_field = true;
+        let kind = CursorKind::of(&self.start(scope)?);
+        let mut of_batch: Option<Cell> = None;
         for row in 0..batch.rows {
             let cell = batch.row(row)[column];
-            greatest = match greatest {
-                _ if cell == Cell::Null => greatest,
-                _ if is_date(kind) && is_blank(batch, cell) => greatest,
+            of_batch = match of_batch {
+                _ if cell == Cell::Null => of_batch,
+                _ if is_date(kind) && is_blank(batch, cell) => of_batch,
                 Some(held) if order(kind, batch, held, cell) != Ordering::Less => Some(held),
                 _ => Some(cell),
             };
         }
-        let Some(cell) = greatest else { return Ok(None) };
+        let Some(cell) = of_batch else { return Ok(()) };
         let value = value_of(batch, cell);
+        let is_less = |held: &Value| order_of_values(kind, held.clone(), value.clone()) == Ordering::Less;
+        if greatest.value.as_ref().is_none_or(is_less) {
+            greatest.value = Some(value);
+        }
+        Ok(())
+    }
+
+    /// The greatest value, never beyond `now`; none if there are no records, or all have null there.
+    pub(super) fn settle(
+        &self,
+        greatest: Greatest,
+        scope: &Scope<'_>,
+        now: Moment,
+    ) -> Result<Option<CursorValue>, Failure> {
+        if let (Some(columns), false) = (&greatest.columns, greatest.has_field)
+            && self.needs_field
+        {
+            let field = &self.spec.field;
+            let names = columns.iter().take(12).map(|name| format!("`{name}`"));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let message = format!("no record has the cursor's field `{field}`, they have {names}");
+            return Err(Failure::new(FailureClass::Permanent, FailureKind::Missing, message).at(self.spec.at));
+        }
+        let Some(value) = greatest.value else { return Ok(None) };
+        let start = self.start(scope)?;
+        let kind = CursorKind::of(&start);
         if is_date(kind) && kind.instant(&value).is_none() {
             return Err(self.no_date(&value, &start));
         }
         Ok(Some(CursorValue(kind.at_most(value, now))))
+    }
+
+    fn start(&self, scope: &Scope<'_>) -> Result<Value, Failure> {
+        self.start.value(scope).map_err(|error| expression(&error).at(self.spec.start.at))
     }
 
     /// The greatest of `31/01/2024` and `01/02/2024` as texts is not the later one: records would be
@@ -106,13 +139,14 @@ fn order(kind: CursorKind, batch: &RecordBatch, a: Cell, b: Cell) -> Ordering {
         (Cell::Text(a), Cell::Text(b)) if alike(batch.text_of(a), batch.text_of(b)) => {
             batch.text_of(a).cmp(batch.text_of(b))
         }
-        (a, b) => {
-            let (a, b) = (value_of(batch, a), value_of(batch, b));
-            match (kind.instant(&a), kind.instant(&b)) {
-                (Some(a), Some(b)) => a.cmp(&b),
-                _ => CursorValue(a).order(&CursorValue(b)),
-            }
-        }
+        (a, b) => order_of_values(kind, value_of(batch, a), value_of(batch, b)),
+    }
+}
+
+fn order_of_values(kind: CursorKind, a: Value, b: Value) -> Ordering {
+    match (kind.instant(&a), kind.instant(&b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => CursorValue(a).order(&CursorValue(b)),
     }
 }
 
@@ -148,7 +182,9 @@ mod tests {
         let globals = expr::Globals::new(&vars, &Secrets::default(), now);
         let bindings = Map::new();
         let scope = Scope { globals: &globals, bindings: &bindings, cursor: None, record: None, page: None };
-        let greatest = cursor.greatest(&batch_of(records), &scope, now)?;
+        let mut greatest = Greatest::default();
+        cursor.note(&batch_of(records), &scope, &mut greatest)?;
+        let greatest = cursor.settle(greatest, &scope, now)?;
         Ok(greatest.map(|value| value.0.to_string()))
     }
 

@@ -1,16 +1,20 @@
 //! From a body to a [`RecordBatch`]: the records of one answer, before `fields`.
 //!
-//! Two ways with the same result. Plain paths for `records` and `columns`, and neither `map` nor
+//! Where records may stay the bytes that came, they do, if they all can ([`lines`]). Else there are two ways with the
+//! same result. Plain paths for `records` and `columns`, and neither `map` nor
 //! `where`: one pass over the text, no tree ([`walk`]; tables and lines without `records` have a like
-//! pass of their own). Everything else: a tree and jq ([`tree`]).
+//! pass of their own). Everything else: a tree and jq ([`tree`]). A [`piece`] of an answer goes the same ways.
 
 pub(super) mod delimited;
 pub(super) mod glimpse;
+mod lines;
 pub(super) mod number;
 pub(super) mod path;
+mod piece;
 mod rows;
 mod scanner;
 pub(super) mod tree;
+mod trouble;
 mod walk;
 pub(super) mod xml;
 
@@ -24,12 +28,18 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::document::Document;
 use super::format::Format;
 use super::program::Program;
+use super::stream::is_of_last;
 use super::view::View;
 
+use self::lines::Lines;
 use self::rows::{Columns, Rows};
 use self::scanner::Scanner;
+use self::walk::Sink;
 
+pub(super) use piece::Piece;
 pub(super) use rows::{cell_of, number_cell};
+pub(super) use scanner::{plain_end, unescape};
+pub(super) use trouble::Trouble;
 
 /// The parts of `reading` that make records, compiled.
 pub(super) struct Decoder {
@@ -37,6 +47,8 @@ pub(super) struct Decoder {
     pub(super) columns: Option<Program>,
     pub(super) map: Option<Program>,
     pub(super) filter: Option<Program>,
+    /// The records may stay the bytes that came.
+    pub(super) lines: bool,
     /// The columns of the last answer. A leaf cache, shared by the workers that read this spec's answers.
     pub(super) before: Mutex<Columns>,
 }
@@ -51,17 +63,30 @@ pub(super) struct Decoded<'a> {
     /// A text of the records has U+0000 in it.
     pub(super) has_nul: bool,
     outline: Option<(walk::Outline<'a>, PlainPath)>,
+    /// The last record and the way to its list, where the records are not in what was decoded.
+    last: Option<(Vec<String>, Value)>,
 }
 
 impl Decoded<'_> {
     /// Of an answer without a body.
     pub(super) fn empty() -> Self {
         let batch = RecordBatch::default();
-        Decoded { batch, received: 0, fingerprint: None, has_nul: false, outline: None }
+        Decoded { batch, received: 0, fingerprint: None, has_nul: false, outline: None, last: None }
+    }
+
+    /// Puts in what records that are elsewhere amount to.
+    pub(super) fn of_records(&mut self, received: u64, fingerprint: Option<u64>, last: (Vec<String>, Value)) {
+        (self.received, self.fingerprint, self.last) = (received, fingerprint, Some(last));
     }
 
     /// The outputs of a program over the answer.
     pub(super) fn outputs(&self, program: &Program, view: &View<'_>) -> Result<Vec<Value>, Failure> {
+        if let (Some(path), Some((way, last))) = (program.path(), &self.last)
+            && is_of_last(path, way)
+        {
+            return path::outputs(&path.segments[way.len() + 1..], path.optional, last)
+                .map_err(|trouble| trouble.failure().at(program.at));
+        }
         match (program.path(), &self.outline) {
             (Some(path), Some((outline, records))) => {
                 outline.outputs(path, records).map_err(|trouble| trouble.failure().at(program.at))
@@ -83,7 +108,10 @@ impl Decoder {
     /// Reads the records of a body; `fingerprint`: so that the page after can be compared.
     pub(super) fn decode<'v>(&self, view: &'v View<'_>, fingerprint: bool) -> Result<Decoded<'v>, Failure> {
         let documents = view.documents()?;
-        let [Document { format: Format::Json, text, .. }] = documents else {
+        if let Some(decoded) = self.lines.then(|| self.decode_lines(documents, view, fingerprint)).flatten() {
+            return Ok(decoded);
+        }
+        let [Document { format: Format::Json, text, cut, .. }] = documents else {
             return if self.streams() && documents.iter().all(streams) {
                 self.decode_rows(documents, fingerprint)
             } else {
@@ -91,10 +119,10 @@ impl Decoder {
             };
         };
         match self.plain() {
-            Some(path) => match walk::walk(text, &path, self.columns.is_some(), self.before()) {
+            Some(path) => match walk::walk(text, &path, self.sink(text.len())) {
                 Ok(walked) => self.decode_walked(text, walked, path, view, fingerprint),
                 Err(Trouble::Repeated) => self.decode_tree(view, fingerprint),
-                Err(trouble) => Err(self.place(trouble)),
+                Err(trouble) => Err(self.place(cut.restored(trouble))),
             },
             None => self.decode_tree(view, fingerprint),
         }
@@ -117,6 +145,52 @@ impl Decoder {
     /// Whether the records are the rows or lines as they come.
     fn streams(&self) -> bool {
         self.records.is_none() && self.columns.is_none() && self.map.is_none() && self.filter.is_none()
+    }
+
+    /// What records are read into, where a path leads to them.
+    fn sink(&self, bytes: usize) -> Sink {
+        let rows = Rows::new(bytes, self.before());
+        if self.columns.is_some() { Sink::Arrays(rows) } else { Sink::Rows(rows) }
+    }
+
+    /// Records as the bytes that came; none where that is not what they are to land as, or something is wrong with
+    /// them: the ordinary way will tell.
+    fn decode_lines<'v>(
+        &self,
+        documents: &'v [Document<'_>],
+        view: &View<'_>,
+        fingerprint: bool,
+    ) -> Option<Decoded<'v>> {
+        if let [Document { format: Format::Json, text, .. }] = documents {
+            let path = self.plain()?;
+            let walked = walk::walk(text, &path, Sink::Lines(Lines::new(text.len()))).ok()?;
+            return self.decode_walked(text, walked, path, view, fingerprint).ok();
+        }
+        if !self.streams() || documents.iter().any(|document| document.format != Format::Lines) {
+            return None;
+        }
+        let mut lines = Lines::new(documents.iter().map(|document| document.text.len()).sum());
+        for document in documents {
+            let line = |line| {
+                let mut scanner = Scanner::new(line);
+                lines.read(&mut scanner)?;
+                scanner.end()
+            };
+            document.lines(line).ok()?;
+        }
+        let received = lines.len() as u64;
+        let fingerprint = (fingerprint && received > 0).then(|| fingerprint_of(documents));
+        Some(Decoded { batch: lines.finish(), received, fingerprint, ..Decoded::empty() })
+    }
+
+    /// The names of columns that the answer says.
+    pub(super) fn names(
+        &self,
+        columns: &Program,
+        decoded: &Decoded<'_>,
+        view: &View<'_>,
+    ) -> Result<Vec<String>, Failure> {
+        column_names(decoded.outputs(columns, view)?, columns, true)
     }
 
     /// Rows and lines, without a tree of them.
@@ -143,12 +217,10 @@ impl Decoder {
                 })?,
             }
         }
-        let mut hash = Xxh3::new();
-        documents.iter().for_each(|document| hash.update(document.text.as_bytes()));
         let received = rows.len() as u64;
-        let fingerprint = (fingerprint && received > 0).then(|| hash.digest());
+        let fingerprint = (fingerprint && received > 0).then(|| fingerprint_of(documents));
         let has_nul = rows.has_nul();
-        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, has_nul, outline: None })
+        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, has_nul, ..Decoded::empty() })
     }
 
     fn decode_walked<'a>(
@@ -159,15 +231,21 @@ impl Decoder {
         view: &View<'_>,
         fingerprint: bool,
     ) -> Result<Decoded<'a>, Failure> {
-        let mut rows = walked.rows;
         let records = &text.as_bytes()[walked.records];
         let mut decoded = Decoded {
-            batch: RecordBatch::default(),
-            received: rows.len() as u64,
             fingerprint: (fingerprint && !records.is_empty()).then(|| xxh3_64(records)),
-            has_nul: rows.has_nul(),
             outline: Some((walked.outline, path)),
+            ..Decoded::empty()
         };
+        let mut rows = match walked.sink {
+            Sink::Rows(rows) | Sink::Arrays(rows) => rows,
+            Sink::Lines(lines) => {
+                decoded.received = lines.len() as u64;
+                decoded.batch = lines.finish();
+                return Ok(decoded);
+            }
+        };
+        (decoded.received, decoded.has_nul) = (rows.len() as u64, rows.has_nul());
         if let Some(columns) = &self.columns {
             let names = column_names(decoded.outputs(columns, view)?, columns, rows.len() > 0)?;
             rows.name(&names).map_err(|trouble| trouble.failure().at(columns.at))?;
@@ -199,35 +277,45 @@ impl Decoder {
             if let Some(hash) = &mut hash {
                 hash.update(record.to_string().as_bytes());
             }
-            let record = match &self.columns {
-                Some(columns) => {
-                    if let Some(outputs) = unread.take() {
-                        names = column_names(outputs, columns, true)?;
-                    }
-                    zip(&names, record, received).map_err(|trouble| self.place(trouble))?
-                }
-                None => record,
-            };
-            let mapped = match &self.map {
-                Some(map) => map.run(&record, view)?,
-                None => vec![record],
-            };
-            for record in mapped {
-                if let Some(filter) = &self.filter
-                    && !filter.holds(&record, view)?
-                {
-                    continue;
-                }
-                rows.push(&record).map_err(|trouble| self.place(trouble))?;
+            if let (Some(columns), Some(outputs)) = (&self.columns, unread.take()) {
+                names = column_names(outputs, columns, true)?;
             }
-            Ok(())
+            self.sift(record, &names, received, &mut rows, view)
         })?;
         if let (Some(columns), Some(outputs)) = (&self.columns, unread) {
             column_names(outputs, columns, false)?;
         }
         let fingerprint = hash.filter(|_| received > 0).map(|hash| hash.digest());
         let has_nul = rows.has_nul();
-        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, has_nul, outline: None })
+        Ok(Decoded { batch: self.noted(rows.finish()), received, fingerprint, has_nul, ..Decoded::empty() })
+    }
+
+    /// A record through `columns`, `map` and `where`; `nth` counts from 1.
+    fn sift(
+        &self,
+        record: Value,
+        names: &[String],
+        nth: u64,
+        rows: &mut Rows,
+        view: &View<'_>,
+    ) -> Result<(), Failure> {
+        let record = match &self.columns {
+            Some(_) => zip(names, record, nth).map_err(|trouble| self.place(trouble))?,
+            None => record,
+        };
+        let mapped = match &self.map {
+            Some(map) => map.run(&record, view)?,
+            None => vec![record],
+        };
+        for record in mapped {
+            if let Some(filter) = &self.filter
+                && !filter.holds(&record, view)?
+            {
+                continue;
+            }
+            rows.push(&record).map_err(|trouble| self.place(trouble))?;
+        }
+        Ok(())
     }
 
     /// The records, one after the other.
@@ -306,6 +394,13 @@ fn sole_list(mut outputs: Vec<Value>, arrays: bool) -> Vec<Value> {
     outputs
 }
 
+/// Of rows and lines.
+fn fingerprint_of(documents: &[Document<'_>]) -> u64 {
+    let mut hash = Xxh3::new();
+    documents.iter().for_each(|document| hash.update(document.text.as_bytes()));
+    hash.digest()
+}
+
 /// Whether a document's records can be read without a tree.
 fn streams(document: &Document<'_>) -> bool {
     matches!(document.format, Format::Csv { .. } | Format::Lines)
@@ -367,68 +462,15 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// What is wrong with an answer. Small, since it is the error of every step of the scanner.
-#[derive(Debug, PartialEq)]
-pub(super) enum Trouble {
-    /// The text breaks JSON's rules at a byte offset.
-    Syntax { at: usize, why: &'static str },
-    /// The answer lacks what the plan points at.
-    Missing(Box<str>),
-    /// A key on the way to the records stands twice, and the last counts: not for one pass.
-    Repeated,
-    /// Records are arrays and nothing names their values.
-    Unnamed,
-    /// A record has more or fewer values than there are names.
-    Uneven { record: usize, values: usize, columns: usize },
-    /// Too many different fields for that many records.
-    TooWide { records: usize, fields: usize },
-    /// More text than a batch can address.
-    TooLong,
-}
-
-impl Trouble {
-    fn syntax(at: usize, why: &'static str) -> Self {
-        Trouble::Syntax { at, why }
-    }
-
-    fn missing(message: String) -> Self {
-        Trouble::Missing(message.into())
-    }
-
-    /// For people.
-    pub(super) fn failure(self) -> Failure {
-        let failure = |kind, message: String| Failure::new(FailureClass::Permanent, kind, message);
-        match self {
-            Trouble::Syntax { at, why } => {
-                failure(FailureKind::Decode, format!("the answer is not JSON: {why} at byte {at}"))
-            }
-            Trouble::Missing(message) => failure(FailureKind::Missing, message.into())
-                .help("correct the path, or add `?` where the answer may lack it"),
-            Trouble::Repeated => failure(FailureKind::Decode, "a key stands twice".to_owned()),
-            Trouble::Unnamed => failure(FailureKind::Decode, "the records are arrays".to_owned())
-                .help("name the values with `columns`"),
-            Trouble::Uneven { record, values, columns } => failure(
-                FailureKind::Decode,
-                format!(
-                    "record {record} does not fit `columns`: number of values {values}, of columns {columns}"
-                ),
-            ),
-            Trouble::TooWide { records, fields } => failure(
-                FailureKind::Decode,
-                format!("the records differ too much: {fields} fields in {records} records"),
-            )
-            .help("rebuild the records with `map`"),
-            Trouble::TooLong => failure(FailureKind::BodyTooLarge, "the answer is over 4 GiB".to_owned())
-                .help("ask for smaller pages"),
-        }
-    }
-}
-
 /// The records of a JSON text.
 #[cfg(test)]
 pub(super) fn batch_of(text: &str) -> RecordBatch {
     let path = PlainPath { segments: Vec::new(), optional: false };
-    walk::walk(text, &path, false, Columns::default()).map(|walked| walked.rows.finish()).unwrap()
+    let rows = Sink::Rows(Rows::new(text.len(), Columns::default()));
+    match walk::walk(text, &path, rows).map(|walked| walked.sink) {
+        Ok(Sink::Rows(rows)) => rows.finish(),
+        _ => panic!("{text}"),
+    }
 }
 
 #[cfg(test)]

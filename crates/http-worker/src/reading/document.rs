@@ -19,17 +19,46 @@ pub(super) struct Document<'a> {
     pub(super) text: Cow<'a, str>,
     /// Its name, if it is a member of an archive.
     name: Option<String>,
+    /// What is not in the text, if it is a piece of a larger one.
+    pub(super) cut: Cut,
 }
 
-/// The documents of a body. `max_body`: the bytes they may have together, unpacked.
+/// What was cut out of a text, or away from it: so that failures name places in the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cut {
+    /// Line breaks before the text; of a table, behind its header.
+    pub(super) lines: u64,
+    /// Of a table: whether there is a quote in the whole that no other closes. None: the text is the whole.
+    pub(super) uneven: Option<bool>,
+    /// At which byte …
+    pub(super) at: usize,
+    /// … how many others are left out.
+    pub(super) left_out: u64,
+}
+
+impl Cut {
+    /// Trouble with the text as trouble with the whole.
+    pub(super) fn restored(self, trouble: Trouble) -> Trouble {
+        match trouble {
+            Trouble::Syntax { at, why } if at >= self.at => {
+                Trouble::Syntax { at: at.saturating_add(usize::try_from(self.left_out).unwrap_or(0)), why }
+            }
+            trouble => trouble,
+        }
+    }
+}
+
+/// The documents of a body. `name`: what an archive that it was alone in calls it. `max_body`: the bytes they may have together, unpacked.
 pub(super) fn documents<'a>(
     body: &'a [u8],
+    name: Option<&str>,
     content_type: Option<&str>,
     decode: Decode,
     max_body: u64,
 ) -> Result<Vec<Document<'a>>, Failure> {
     if !is_packed(body) {
-        return Ok(vec![Document::of(Cow::Borrowed(body), None, content_type, decode)?]);
+        let name = name.map(str::to_owned);
+        return Ok(vec![Document::of(Cow::Borrowed(body), name, content_type, decode)?]);
     }
     unpack(body, max_body)?
         .into_iter()
@@ -49,7 +78,12 @@ impl<'a> Document<'a> {
         let labels = Labels { content_type, name: name.as_deref() };
         let format = Format::of(decode, labels, &text);
         check(format, &text, content_type).map_err(in_member)?;
-        Ok(Document { format, text, name })
+        Ok(Document { format, text, name, cut: Cut::default() })
+    }
+
+    /// Some lines or rows of a larger document; rows with the header of their table.
+    pub(super) fn piece(format: Format, text: String, name: Option<String>, cut: Cut) -> Document<'static> {
+        Document { format, text: Cow::Owned(text), name, cut }
     }
 
     /// Its values: one, but for lines, of which each is one. The rows of a table are one list.
@@ -112,7 +146,7 @@ impl<'a> Document<'a> {
 
     /// The table that a CSV text is.
     pub(super) fn table(&self, delimiter: u8) -> Result<delimited::Table<'_>, Failure> {
-        delimited::Table::open(&self.text, delimiter).map_err(|failure| self.located(failure))
+        delimited::Table::open(&self.text, delimiter, self.cut).map_err(|failure| self.located(failure))
     }
 
     /// Each line that is not blank; trouble is told with the line's number.
@@ -128,7 +162,8 @@ impl<'a> Document<'a> {
             }
             take(line).map_err(|trouble| {
                 let mut failure = trouble.failure();
-                failure.message = format!("line {}: {}", number + 1, failure.message);
+                let number = self.cut.lines + number as u64 + 1;
+                failure.message = format!("line {number}: {}", failure.message);
                 self.located(failure)
             })?;
         }
@@ -136,7 +171,7 @@ impl<'a> Document<'a> {
     }
 
     fn failure(&self, trouble: Trouble) -> Failure {
-        self.located(trouble.failure())
+        self.located(self.cut.restored(trouble).failure())
     }
 
     /// A failure that names the member.
@@ -167,13 +202,7 @@ fn text_of<'a>(bytes: Cow<'a, [u8]>, content_type: Option<&str>) -> Result<Cow<'
     if let Some(wide) = wide {
         return Err(unread(wide));
     }
-    let not_text = |at: usize, bytes: &[u8]| match declared.as_deref() {
-        Some(name) if !is_utf8(name) => unread(name),
-        _ => match in_prolog(bytes).filter(|name| !is_utf8(name)) {
-            Some(name) => unread(&name),
-            None => failure(format!("the answer is not UTF-8: byte {at} is not text")),
-        },
-    };
+    let not_text = |at: usize, bytes: &[u8]| not_text(declared.as_deref(), bytes, at as u64);
     match bytes {
         Cow::Borrowed(bytes) => {
             let text = std::str::from_utf8(bytes).map_err(|e| not_text(e.valid_up_to(), bytes))?;
@@ -190,9 +219,31 @@ fn text_of<'a>(bytes: Cow<'a, [u8]>, content_type: Option<&str>) -> Result<Cow<'
     }
 }
 
+/// The text of a piece of a body that begins at its byte `at`. See [`documents`] for the rest.
+pub(super) fn text_of_piece(bytes: Vec<u8>, at: u64, content_type: Option<&str>) -> Result<String, Failure> {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let wrong = at + error.utf8_error().valid_up_to() as u64;
+        not_text(charset(content_type).as_deref(), error.as_bytes(), wrong)
+    })?;
+    if at == 0 && text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
+}
+
+fn not_text(declared: Option<&str>, bytes: &[u8], at: u64) -> Failure {
+    match declared {
+        Some(name) if !is_utf8(name) => unread(name),
+        _ => match in_prolog(bytes).filter(|name| !is_utf8(name)) {
+            Some(name) => unread(&name),
+            None => failure(format!("the answer is not UTF-8: byte {at} is not text")),
+        },
+    }
+}
+
 /// What is plainly something else than it should be. What the answer calls itself matters only for
 /// the message: APIs label JSON as anything.
-fn check(format: Format, text: &str, content_type: Option<&str>) -> Result<(), Failure> {
+pub(super) fn check(format: Format, text: &str, content_type: Option<&str>) -> Result<(), Failure> {
     let should_be = format.as_str();
     let start = text.trim_start_matches([' ', '\n', '\r', '\t']);
     if start.is_empty() {

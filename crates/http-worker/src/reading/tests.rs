@@ -18,8 +18,10 @@ use super::*;
 mod chains;
 mod costs;
 mod formats;
+mod lines;
 mod pages;
 mod records;
+mod streams;
 mod values;
 mod verdicts;
 
@@ -106,6 +108,7 @@ fn endpoint(on: Vec<OnRule>, limits: Vec<entities::Limit>) -> Endpoint {
 
 /// Reads an answer for the first of `tasks`.
 struct Case {
+    store: StoreTarget,
     tasks: Vec<TaskSpec>,
     on: Vec<OnRule>,
     limits: Vec<entities::Limit>,
@@ -119,6 +122,7 @@ struct Case {
 impl Case {
     fn new(task: TaskSpec, body: &str) -> Case {
         Case {
+            store: StoreTarget::Sqlite("p.db".into()),
             tasks: vec![task],
             on: Vec::new(),
             limits: Vec::new(),
@@ -142,7 +146,7 @@ impl Case {
             source: Arc::new(SourceText { name: "p.toml".into(), text: String::new() }),
             vars: json!({ "since": "2024", "least": 0 }).as_object().unwrap().clone(),
             secrets: BTreeMap::new(),
-            store: StoreTarget::Sqlite("p.db".into()),
+            store: self.store.clone(),
             schedule: None,
             endpoints: vec![endpoint(self.on.clone(), self.limits.clone())],
             tasks: self.tasks.clone(),
@@ -158,8 +162,14 @@ impl Case {
     }
 
     fn read_with_costs(self) -> (Outcome, Vec<(usize, u32)>) {
+        let reader = self.reader(SpecIndex(0));
+        let (job, globals, answer) = self.job();
+        reader.read(&job, &globals, &answer)
+    }
+
+    /// What a reader is given.
+    fn job(self) -> (Job, expr::Globals, Answer) {
         let plan = self.plan();
-        let reader = Reader::compile(&plan, SpecIndex(0)).unwrap();
         let vars = plan.vars.clone();
         let globals = expr::Globals::new(&vars, &Secrets::default(), Moment(0));
         let context = RunContext {
@@ -189,12 +199,13 @@ impl Case {
             status: self.status,
             headers: headers.collect(),
             body: self.body,
+            name: None,
             url: http::Uri::from_static("https://api.example.com/x?page=1"),
             secrets: None,
             received: Moment(0),
             leash: None,
         };
-        reader.read(&job, &globals, &answer)
+        (job, globals, answer)
     }
 
     fn landed(self) -> Landed {

@@ -4,7 +4,7 @@
 //! comes out, of all members together, so that nothing small can become large.
 
 use std::borrow::Cow;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 use entities::{Failure, FailureClass, FailureKind};
 use flate2::bufread::MultiGzDecoder;
@@ -12,7 +12,10 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::decode::shortened;
+use crate::body::spool::{Spool, Spooler, Spooling};
 
+/// What is unpacked at a time.
+const STEP: usize = 64 << 10;
 /// Archives within archives at most.
 const MOST_NESTED: usize = 3;
 /// Members of an answer at most.
@@ -31,12 +34,66 @@ pub(super) fn is_packed(bytes: &[u8]) -> bool {
     kind(bytes).is_some()
 }
 
+/// Whether it is one compressed file, rather than an archive of several.
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
+    matches!(kind(bytes), Some(Kind::Gzip))
+}
+
 /// The members of a body: itself if it is no archive. `max_body`: the bytes they may have together.
 pub(super) fn unpack(body: &[u8], max_body: u64) -> Result<Vec<Member<'_>>, Failure> {
     let mut members = Vec::new();
     let mut left = max_body;
     open(Member { name: None, bytes: Cow::Borrowed(body) }, MOST_NESTED, &mut left, &mut members)?;
     Ok(members)
+}
+
+/// What one compressed file holds.
+pub(crate) enum Unpacked {
+    Memory(Vec<u8>),
+    /// Too much for that.
+    File(Spool),
+}
+
+/// Unpacks one compressed file, to a file of its own if it holds much; with the name that it says. None: it is no such
+/// file, breaks off, or holds more than `max_body`; [`unpack`] says what is wrong.
+///
+/// Errors: a file that cannot be made or written.
+pub(crate) fn gunzip(
+    packed: impl BufRead,
+    max_body: u64,
+    spooling: &Spooling,
+) -> io::Result<Option<(Option<String>, Unpacked)>> {
+    let mut decoder = MultiGzDecoder::new(packed);
+    let name = decoder.header().and_then(|header| header.filename());
+    let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+    let mut file: Option<Spooler> = None;
+    let mut bytes = vec![0; STEP];
+    let mut held = Vec::new();
+    let mut length = 0;
+    loop {
+        let read = match decoder.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(_) => return Ok(None),
+        };
+        length += read as u64;
+        if length > max_body {
+            return Ok(None);
+        }
+        match &mut file {
+            Some(file) => file.push(&bytes[..read])?,
+            None => held.extend_from_slice(&bytes[..read]),
+        }
+        if file.is_none() && length > spooling.above {
+            let mut begun = Spooler::open(&spooling.directory)?;
+            begun.push(&std::mem::take(&mut held))?;
+            file = Some(begun);
+        }
+    }
+    Ok(Some(match file {
+        Some(file) => (name, Unpacked::File(file.finish()?)),
+        None => (name, Unpacked::Memory(held)),
+    }))
 }
 
 enum Kind {

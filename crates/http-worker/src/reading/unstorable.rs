@@ -7,11 +7,12 @@
 use entities::{Cell, Failure, FailureClass, FailureKind, RecordBatch, TextPolicy};
 
 /// Counts what was replaced, or fails by the field it is in. `json`: the JSON texts the records came
-/// from, which alone tell whether a U+FFFD was a lone surrogate.
+/// from, which alone tell whether a U+FFFD was a lone surrogate; `before`: records of the answer before these.
 pub(super) fn settle<'j>(
     batch: &mut RecordBatch,
     policy: TextPolicy,
     has_nul: bool,
+    before: u64,
     mut json: impl Iterator<Item = &'j str>,
 ) -> Result<(), Failure> {
     match policy {
@@ -25,10 +26,10 @@ pub(super) fn settle<'j>(
         }
         TextPolicy::Fail => {
             if has_nul {
-                refuse(batch, '\0', "U+0000")?;
+                refuse(batch, before, '\0', "U+0000")?;
             }
             if json.any(|json| lone_surrogates(json) > 0) {
-                refuse(batch, char::REPLACEMENT_CHARACTER, "a lone surrogate")?;
+                refuse(batch, before, char::REPLACEMENT_CHARACTER, "a lone surrogate")?;
             }
             Ok(())
         }
@@ -36,13 +37,14 @@ pub(super) fn settle<'j>(
 }
 
 /// Fails if a text of a record has the character.
-fn refuse(batch: &RecordBatch, character: char, what: &str) -> Result<(), Failure> {
+fn refuse(batch: &RecordBatch, before: u64, character: char, what: &str) -> Result<(), Failure> {
     for row in 0..batch.rows {
         for (name, cell) in batch.columns.iter().zip(batch.row(row)) {
             if let Cell::Text(span) = cell
                 && batch.text_of(*span).contains(character)
             {
-                let message = format!("`{name}` of record {} holds {what}, which is no text", row + 1);
+                let nth = before + row as u64 + 1;
+                let message = format!("`{name}` of record {nth} holds {what}, which is no text");
                 return Err(Failure::new(FailureClass::Permanent, FailureKind::Record, message)
                     .help("`text = \"replace\"` puts U+FFFD in its place"));
             }
@@ -86,7 +88,7 @@ mod tests {
     fn settled(policy: TextPolicy, json: &str) -> Result<(String, u64), String> {
         let mut batch = batch_of(json);
         let has_nul = batch.text.contains('\0');
-        settle(&mut batch, policy, has_nul, std::iter::once(json)).map_err(|failure| failure.message)?;
+        settle(&mut batch, policy, has_nul, 0, std::iter::once(json)).map_err(|failure| failure.message)?;
         let records = (0..batch.rows).map(|row| serde_json::Value::Object(record_of(&batch, row)));
         Ok((serde_json::Value::from_iter(records).to_string(), batch.replaced))
     }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::decode::tree;
-use super::document::{Document, documents};
+use super::document::{Cut, Document, documents};
 use super::format::Format;
 use crate::answer::Answer;
 
@@ -18,6 +18,8 @@ pub(super) struct View<'a> {
     decode: Decode,
     /// Bytes that an archive may be unpacked to.
     max_body: u64,
+    /// What the answer lacks of the whole, if it is what is around the records.
+    cut: Option<Cut>,
     vars: &'a Map<String, Value>,
     bindings: &'a Map<String, Value>,
     headers: OnceCell<Map<String, Value>>,
@@ -48,6 +50,7 @@ impl<'a> View<'a> {
             answer,
             decode,
             max_body,
+            cut: None,
             vars,
             bindings,
             headers: OnceCell::new(),
@@ -55,6 +58,11 @@ impl<'a> View<'a> {
             tree: OnceCell::new(),
             aside: OnceCell::new(),
         }
+    }
+
+    /// A view of what is around the records of an answer.
+    pub(super) fn of_rest(self, cut: Cut) -> Self {
+        View { cut: Some(cut), ..self }
     }
 
     /// Asked before each program: an error if nobody wants to know any more.
@@ -74,7 +82,12 @@ impl<'a> View<'a> {
             .get_or_init(|| {
                 let kind = self.answer.headers.get(http::header::CONTENT_TYPE);
                 let kind = kind.and_then(|value| value.to_str().ok());
-                documents(&self.answer.body, kind, self.decode, self.max_body)
+                let name = self.answer.name.as_deref();
+                let mut documents = documents(&self.answer.body, name, kind, self.decode, self.max_body)?;
+                if let (Some(cut), [document]) = (self.cut, documents.as_mut_slice()) {
+                    document.cut = cut;
+                }
+                Ok(documents)
             })
             .as_deref()
             .map_err(Clone::clone)

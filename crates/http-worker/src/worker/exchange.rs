@@ -1,6 +1,7 @@
 //! One request and its answer: sent, received whole, read, and reported without a secret.
 
 use std::borrow::Cow;
+use std::io::BufReader;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +9,7 @@ use entities::{
     Execution, Failure, FailureClass, FailureKind, Hop, Job, Moment, Next, Outcome, PaginateBy, Phase,
     Secrets,
 };
+use expr::Globals;
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Response, Uri};
 use hyper::body::Incoming;
@@ -19,13 +21,15 @@ use crate::address::{origin, url_of};
 use crate::answer::Answer;
 use crate::auth::Credential;
 use crate::auth::refusals::Refusals;
-use crate::body::{self, BodyError, Collected};
+use crate::body::spool::{Spool, Spooling};
+use crate::body::{self, BodyError, Collected, ToSpool};
 use crate::client::Client;
 use crate::compile::{CompiledRun, CompiledSpec};
 use crate::network_error;
 use crate::patience::Patience;
 use crate::reading::limit_headers::quotas;
 use crate::reading::retry_after::date_of;
+use crate::reading::{Reader, Streamed, Unfit, Unpacked, gunzip, is_gzip, unread};
 use crate::redaction::Redactor;
 use crate::redirect::{self, Redirected};
 use crate::request::{CompiledBody, Sending};
@@ -33,6 +37,19 @@ use crate::watch::{Seen, shown_headers};
 
 /// A redirect's body is read only so that its connection can be used again.
 const REDIRECT_BODY: u64 = 64 * 1024;
+
+/// What of a file that was unpacked is kept at hand, for the text of failures.
+const HEAD: u64 = 64 * 1024;
+
+/// What an answer means, and what its request did cost.
+type Read = (Outcome, Vec<(usize, u32)>);
+
+/// What came of an answer that is in a file.
+enum FromFile {
+    Read(Read, Answer),
+    /// It has to be in memory as a whole: from the file, if it is still there alone; and why, if that is known.
+    InMemory(Answer, Option<Spool>, Option<Unfit>),
+}
 
 /// One request and its answer.
 pub(super) struct Exchange<'a> {
@@ -145,7 +162,10 @@ impl Exchange<'_> {
         let quotas = if is_away(self.job) { Vec::new() } else { quotas(&head.headers, answered) };
         let hop = self.hop(status, &head.headers, &url);
         let cap = if hop.is_some() { self.spec.max_body.min(REDIRECT_BODY) } else { self.spec.max_body };
-        let collected = body::collect(body, &head.headers, cap, &self.shared.rooms, patience).await;
+        let may = |begins: &[u8]| self.spec.reader.may_stream(status, &head.headers, None, begins).is_ok();
+        let spooling = self.shared.spooling.as_ref().filter(|_| hop.is_none());
+        let to = spooling.map(|spooling| ToSpool { spooling, may: &may });
+        let collected = body::collect(body, &head.headers, cap, &self.shared.rooms, to, patience).await;
         let bytes = collected.wire;
         let finished = |outcome, costs, at| Execution {
             outcome,
@@ -163,7 +183,7 @@ impl Exchange<'_> {
             };
             return finished(outcome, Vec::new(), (self.clock)());
         }
-        if let Some(failure) = self.incomplete(&collected, status) {
+        if let Some(failure) = self.incomplete(&collected, status, &head.headers) {
             let outcome = by_class(self.dressed(failure, Some(status), &collected.bytes));
             return finished(outcome, Vec::new(), (self.clock)());
         }
@@ -173,12 +193,13 @@ impl Exchange<'_> {
             status,
             headers: head.headers,
             body: collected.bytes,
+            name: None,
             url: base.unwrap_or(url),
             secrets: self.secrets_of_urls(),
             received: answered,
             leash: None,
         };
-        let ((outcome, costs), answer) = self.read(answer, at).await;
+        let ((outcome, costs), answer) = self.read(answer, collected.spool, at).await;
         let outcome = self.reauthenticated(outcome);
         if let Some(refusals) = self.refusals() {
             refusals.note(&outcome);
@@ -224,10 +245,10 @@ impl Exchange<'_> {
     }
 
     /// Reads an answer; one that takes long is read on a thread of its own, so that nobody else's
-    /// requests, limits or Ctrl-C wait for it.
-    async fn read(&self, mut answer: Answer, now: Moment) -> ((Outcome, Vec<(usize, u32)>), Answer) {
+    /// requests, limits or Ctrl-C wait for it. `spool`: the file that its body is in.
+    async fn read(&self, mut answer: Answer, mut spool: Option<Spool>, now: Moment) -> (Read, Answer) {
         let reader = &self.spec.reader;
-        if reader.is_quick(&answer.body) {
+        if spool.is_none() && reader.is_quick(&answer.body) {
             if !reader.interprets() {
                 return (reader.read(self.job, &self.run.globals, &answer), answer);
             }
@@ -241,19 +262,112 @@ impl Exchange<'_> {
                 }
             }
         }
+        let mut why = None;
+        if let Some(spooling) = self.shared.spooling.clone()
+            && (spool.is_some() || self.is_file(&answer))
+        {
+            match self.read_from_file(answer, spool, spooling).await {
+                FromFile::Read(read, answer) => return (read, answer),
+                FromFile::InMemory(unread, file, unfit) => (answer, spool, why) = (unread, file, unfit),
+            }
+        }
+        let phase = &self.job.phase;
+        let loading = match &spool {
+            Some(spool) => queued(phase, self.shared.rooms.to_load(spool.length())).await,
+            None => None,
+        };
         let unpacking = match reader.unpacks(&answer.body) {
-            true => queued(&self.job.phase, self.shared.rooms.to_unpack(self.spec.max_body)).await,
+            true => queued(phase, self.shared.rooms.to_unpack(self.spec.max_body)).await,
             false => None,
         };
+        let held = (loading, unpacking);
+        self.aside(answer, held, move |reader, job, globals, mut answer| {
+            let head = answer.body.clone();
+            if let Some(spool) = &spool {
+                match spool.read(0..spool.length()) {
+                    Ok(bytes) => answer.body = bytes.into(),
+                    Err(error) => return ((Outcome::Failed(unread(&error)), Vec::new()), answer),
+                }
+            }
+            let (mut outcome, costs) = reader.read(job, globals, &answer);
+            if spool.is_some() {
+                answer.body = head;
+            }
+            if let (Outcome::Failed(failure), Some(Unfit(why))) = (&mut outcome, why)
+                && failure.kind == FailureKind::BodyTooLarge
+            {
+                let help = failure.help.take().unwrap_or_else(|| "ask for smaller pages".to_owned());
+                failure.help = Some(format!("{help}; the answer has to fit in memory: {why}"));
+            }
+            ((outcome, costs), answer)
+        })
+        .await
+    }
+
+    /// Whether an answer is one compressed file whose content may be read in a stream.
+    fn is_file(&self, answer: &Answer) -> bool {
+        is_gzip(&answer.body)
+            && self.spec.reader.may_stream(answer.status, &answer.headers, None, &answer.body).is_ok()
+    }
+
+    /// Reads an answer in parts that memory holds, if it can be read so.
+    async fn read_from_file(&self, answer: Answer, spool: Option<Spool>, spooling: Spooling) -> FromFile {
+        let room = queued(&self.job.phase, self.shared.rooms.to_stream()).await;
+        let max_body = self.spec.max_body;
+        let reading = self.aside(answer, room, move |reader, job, globals, mut answer| {
+            // Gigabytes take their time, which is not the server's.
+            job.phase.set(Phase::Queued);
+            let mut spool = spool;
+            if is_gzip(&answer.body) {
+                let unpacked = match &spool {
+                    Some(packed) => gunzip(BufReader::new(packed.reader()), max_body, &spooling),
+                    None => gunzip(&*answer.body, max_body, &spooling),
+                };
+                match unpacked {
+                    Err(error) => {
+                        let failure = network_error::no_file(&error, &spooling.directory);
+                        return FromFile::Read((by_class(failure), Vec::new()), answer);
+                    }
+                    Ok(None) => return FromFile::InMemory(answer, spool, None),
+                    Ok(Some((name, Unpacked::Memory(bytes)))) => {
+                        (answer.name, answer.body) = (name, bytes.into());
+                        if reader.unpacks(&answer.body) {
+                            return FromFile::InMemory(answer, None, None);
+                        }
+                        return FromFile::Read(reader.read(job, globals, &answer), answer);
+                    }
+                    Ok(Some((name, Unpacked::File(file)))) => {
+                        // The packed body goes, and its place with it.
+                        answer.body = file.beginning(HEAD).unwrap_or_default().into();
+                        (answer.name, spool) = (name, Some(file));
+                    }
+                }
+            }
+            let Some(file) = spool else { return FromFile::InMemory(answer, None, None) };
+            match reader.stream(job, globals, &answer, &file, &spooling) {
+                Streamed::Read(read) => FromFile::Read(read, answer),
+                Streamed::Unfit(why) => FromFile::InMemory(answer, Some(file), Some(why)),
+            }
+        });
+        queued(&self.job.phase, reading).await
+    }
+
+    /// Reads on a thread for that, in turn with the run's others. `held`: given back when that is done, whoever still
+    /// waits for it.
+    async fn aside<H: Send + 'static, T: Send + 'static>(
+        &self,
+        mut answer: Answer,
+        held: H,
+        read: impl FnOnce(&Arc<Reader>, &Job, &Globals, Answer) -> T + Send + 'static,
+    ) -> T {
         let turn = self.run.readers.turn(&self.job.phase).await;
         let waiting = Waiting::default();
         answer.leash = Some(waiting.leash());
         let (job, run) = (self.job.clone(), Arc::clone(self.run));
         let reading = tokio::task::spawn_blocking(move || {
-            // Theirs until the reader is done, whoever still waits for it.
-            let _held = (unpacking, turn);
+            let _held = (held, turn);
             let spec = &run.specs[job.task.spec.0 as usize];
-            (spec.reader.read(&job, &run.globals, &answer), answer)
+            read(&spec.reader, &job, &run.globals, answer)
         });
         match reading.await {
             Ok(read) => read,
@@ -304,11 +418,13 @@ impl Exchange<'_> {
     }
 
     /// Why an answer cannot be read. An error page that is too large still says what its status says.
-    fn incomplete(&self, collected: &Collected, status: u16) -> Option<Failure> {
+    fn incomplete(&self, collected: &Collected, status: u16, headers: &HeaderMap) -> Option<Failure> {
         if status >= 400 && matches!(collected.error, Some(BodyError::TooLarge)) {
             return None;
         }
-        network_error::no_body(collected, &self.spec.endpoint, self.spec.max_body)
+        collected.error.as_ref()?;
+        let in_memory = self.spec.reader.may_stream(status, headers, None, &collected.bytes).err();
+        network_error::no_body(collected, &self.spec.endpoint, self.spec.max_body, in_memory.as_ref())
     }
 
     fn dressed_outcome(&self, outcome: Outcome, answer: &Answer) -> Outcome {

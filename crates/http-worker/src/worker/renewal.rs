@@ -237,10 +237,10 @@ impl Renewal {
         let at_home = url_of(&url).is_ok_and(|url| origin(&url) == origin(&self.spec().request.address.url));
         let quotas = if at_home { quotas(&head.headers, answered) } else { Vec::new() };
         let cap = self.spec().max_body.min(MAX_BODY);
-        let Collected { bytes, wire, announced, error } =
-            body::collect(body, &head.headers, cap, &self.shared.rooms, patience).await;
-        let collected = Collected { bytes: Bytes::new(), wire, announced, error };
-        let broken = network_error::no_body(&collected, &self.spec().endpoint, cap);
+        let Collected { bytes, spool, wire, announced, error } =
+            body::collect(body, &head.headers, cap, &self.shared.rooms, None, patience).await;
+        let collected = Collected { bytes: Bytes::new(), spool, wire, announced, error };
+        let broken = network_error::no_body(&collected, &self.spec().endpoint, cap, None);
         let asked = match broken {
             // An error page that is not whole still says what its status says.
             Some(failure) if status < 400 => lost(failure),
@@ -260,7 +260,7 @@ impl Renewal {
 
     fn answer(&self, status: u16, headers: HeaderMap, body: Bytes, received: Moment) -> Answer {
         let url = self.spec().request.address.uri.clone();
-        Answer { status, headers, body, url, secrets: None, received, leash: None }
+        Answer { status, headers, body, name: None, url, secrets: None, received, leash: None }
     }
 
     fn spec(&self) -> &CompiledSpec {

@@ -6,6 +6,7 @@ mod server;
 
 mod answers;
 mod formats;
+mod large;
 mod lasting;
 mod limits;
 mod proxies;

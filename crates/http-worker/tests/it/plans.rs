@@ -32,6 +32,7 @@ pub(crate) struct Case {
     pub(crate) roots: Option<Vec<u8>>,
     pub(crate) canary: String,
     pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) spool_dir: Option<PathBuf>,
     pub(crate) clock: Clock,
 }
 
@@ -109,6 +110,7 @@ impl Case {
             roots: None,
             canary: CANARY.to_owned(),
             state_dir: None,
+            spool_dir: Some(std::env::temp_dir()),
             clock: Arc::new(now),
         };
         edit(&mut case);
@@ -132,6 +134,7 @@ impl Case {
             clock: self.clock.clone(),
             extra_roots: self.roots.clone(),
             state_dir: self.state_dir.clone(),
+            spool_dir: self.spool_dir.clone(),
         })
         .unwrap()
     }

@@ -1,5 +1,7 @@
 //! Requests: which go out when, what their answers lead to.
 
+use entities::{Spooled, SpooledPart};
+
 use super::*;
 
 #[test]
@@ -40,6 +42,41 @@ fn a_follow_up_goes_out_before_its_origin_has_committed() {
         world.commit();
     }
     assert_eq!(world.report.unwrap().records, 10);
+}
+
+#[derive(Debug)]
+struct InFile;
+
+impl Spooled for InFile {
+    fn rows(&self) -> u64 {
+        5
+    }
+
+    fn children(&self) -> u64 {
+        3
+    }
+
+    fn parts(&self) -> Box<dyn Iterator<Item = Result<SpooledPart, Failure>> + '_> {
+        Box::new(std::iter::empty())
+    }
+}
+
+#[test]
+fn records_in_a_file_count_and_their_children_have_ids() {
+    let mut world = World::new(CHAIN, 4);
+    let mut spooled = page(2, Next::Pages(vec![token(2, "b")]));
+    if let Outcome::Landed(landed) = &mut spooled {
+        landed.records.spooled = Some(Arc::new(InFile));
+    }
+    world.answer(spooled);
+    let first = world.last_landing().first_child;
+    world.answer(page(1, Next::End));
+    // The one behind has its own: three were set aside for the first, whatever the store opens of them.
+    assert!(world.last_landing().first_child.0 >= first.0 + 3);
+    for _ in 0..3 {
+        world.commit();
+    }
+    assert_eq!(world.report.unwrap().records, 8);
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn check(name: &str, case: Case) {
             phase.set(Phase::Receiving);
             let mut patience = timer.start(&timeouts, phase.clone());
             let Collected { bytes, error, .. } =
-                collect(body, &head.headers, cap, &rooms, &mut patience).await;
+                collect(body, &head.headers, cap, &rooms, None, &mut patience).await;
             assert!(error.is_none(), "{error:?}");
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             // Let others go on, if they can.

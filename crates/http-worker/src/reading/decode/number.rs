@@ -18,6 +18,25 @@ pub(in crate::reading) enum Number<'a> {
 /// Reads a number.
 #[inline]
 pub(super) fn read<'a>(scanner: &mut Scanner<'a>) -> Result<(Number<'a>, &'a str), Trouble> {
+    let written = written(scanner)?;
+    let text = scanner.take(written.end);
+    Ok((classify(text, &written), text))
+}
+
+/// A number as it stands in the text.
+struct Written {
+    /// Its length.
+    end: usize,
+    negative: bool,
+    /// Neither a point nor an exponent.
+    integer: bool,
+    mantissa: Mantissa,
+    /// The power of ten of the mantissa's last digit.
+    scale: i64,
+}
+
+#[inline]
+fn written(scanner: &Scanner<'_>) -> Result<Written, Trouble> {
     let bytes = scanner.rest();
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
@@ -54,8 +73,28 @@ pub(super) fn read<'a>(scanner: &mut Scanner<'a>) -> Result<(Number<'a>, &'a str
         at = end;
         integer = false;
     }
-    let text = scanner.take(at);
-    Ok((classify(text, negative, integer, mantissa, scale), text))
+    Ok(Written { end: at, negative, integer, mantissa, scale })
+}
+
+/// Skips a number.
+#[inline]
+pub(super) fn skip(scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+    let bytes = scanner.rest();
+    let at = usize::from(bytes.first() == Some(&b'-'));
+    let whole = digits(bytes, at);
+    let end = at + whole;
+    // Most are integers; the others are rare enough to be read.
+    if whole == 0 || (whole > 1 && bytes[at] == b'0') || matches!(bytes.get(end), Some(b'.' | b'e' | b'E')) {
+        return skip_decimal(scanner);
+    }
+    scanner.take(end);
+    Ok(())
+}
+
+fn skip_decimal(scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+    written(scanner).map(|written| {
+        scanner.take(written.end);
+    })
 }
 
 /// What digits stand for; `text` is a valid JSON number.
@@ -66,7 +105,8 @@ pub(in crate::reading) fn of(text: &str) -> Option<Number<'_>> {
     Some(number)
 }
 
-fn classify(text: &str, negative: bool, integer: bool, mantissa: Mantissa, scale: i64) -> Number<'_> {
+fn classify<'a>(text: &'a str, written: &Written) -> Number<'a> {
+    let Written { negative, integer, mantissa, scale, .. } = *written;
     if mantissa.significant == 0 {
         return match (integer, negative) {
             (true, false) => Number::Int(0),

@@ -18,6 +18,10 @@ pub(super) struct Scanner<'a> {
     depth: u32,
     /// Whitespace was skipped since this was last set to `false`.
     spaced: bool,
+    /// A line break was skipped since this was last set to `false`.
+    broken: bool,
+    /// A string had an escape of U+0000 or of half a surrogate pair since this was last set to `false`.
+    odd: bool,
 }
 
 /// A string between its quotes, still escaped.
@@ -43,7 +47,12 @@ impl<'a> RawString<'a> {
 impl<'a> Scanner<'a> {
     /// At the start of `text`.
     pub(super) fn new(text: &'a str) -> Self {
-        Scanner { text, at: 0, depth: 0, spaced: false }
+        Scanner { text, at: 0, depth: 0, spaced: false, broken: false, odd: false }
+    }
+
+    /// At the start of a value that lies so deep.
+    pub(super) fn deep(text: &'a str, depth: u32) -> Self {
+        Scanner { depth, ..Scanner::new(text) }
     }
 
     /// The byte offset reached.
@@ -53,7 +62,7 @@ impl<'a> Scanner<'a> {
 
     /// Another scanner of the same text, at the start of a value that lies as deep.
     pub(super) fn moved_to(&self, at: usize) -> Scanner<'a> {
-        Scanner { text: self.text, at, depth: self.depth + 1, spaced: false }
+        Scanner { at, depth: self.depth + 1, ..Scanner::new(self.text) }
     }
 
     /// The text of a range of offsets.
@@ -70,6 +79,7 @@ impl<'a> Scanner<'a> {
                 return byte;
             }
             self.spaced = true;
+            self.broken |= byte != b' ' && byte != b'\t';
             self.at += 1;
         }
         0
@@ -138,11 +148,16 @@ impl<'a> Scanner<'a> {
         let mut at = start;
         let mut escaped = false;
         loop {
+            at = plain_end(bytes, at);
             match bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
-                    at = escape_end(bytes, at).ok_or_else(|| Trouble::syntax(at, "not an escape"))?;
+                    let end = escape_end(bytes, at).ok_or_else(|| Trouble::syntax(at, "not an escape"))?;
+                    at = match end - at {
+                        2 => end,
+                        _ => self.unit_end(at),
+                    };
                 }
                 Some(0..0x20) => return Err(Trouble::syntax(at, "a control character in a string")),
                 Some(_) => at += 1,
@@ -151,6 +166,23 @@ impl<'a> Scanner<'a> {
         }
         self.at = at + 1;
         Ok(RawString { raw: &self.text[start..at], escaped })
+    }
+
+    /// The offset behind the escaped code unit at `at`, or behind the pair that it begins. What is odd is noted.
+    #[cold]
+    fn unit_end(&mut self, at: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let pairs = |low: usize| {
+            bytes.get(low..low + 2) == Some(b"\\u")
+                && escape_end(bytes, low).is_some()
+                && matches!(unit(bytes, low + 2), 0xDC00..0xE000)
+        };
+        match unit(bytes, at + 2) {
+            0xD800..0xDC00 if pairs(at + 6) => return at + 12,
+            0 | 0xD800..0xE000 => self.odd = true,
+            _ => {}
+        }
+        at + 6
     }
 
     /// `true`, `false` or `null`: the next byte is the word's first.
@@ -204,11 +236,25 @@ impl<'a> Scanner<'a> {
             b't' => self.word("true")?,
             b'f' => self.word("false")?,
             b'n' => self.word("null")?,
-            _ => {
-                super::number::read(self)?;
-            }
+            _ => super::number::skip(self)?,
         }
         Ok(start..self.at)
+    }
+
+    /// Forgets what was noted of the text so far; the next byte is a value's first.
+    pub(super) fn note_anew(&mut self) {
+        self.peek();
+        (self.spaced, self.broken, self.odd) = (false, false, false);
+    }
+
+    /// Whether line breaks stood between the tokens since [`note_anew`](Self::note_anew).
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether a string escaped U+0000 or half a surrogate pair since [`note_anew`](Self::note_anew).
+    pub(super) fn is_odd(&self) -> bool {
+        self.odd
     }
 
     /// Skips a value; where it stood, and whether there was whitespace in it.
@@ -228,6 +274,36 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// The first offset from `at` on of what may not stand in a string as it is: eight bytes at a time.
+#[inline]
+pub(in crate::reading) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    while let Some(eight) = bytes.get(at..at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
+        let eight = u64::from_le_bytes(eight);
+        // The lowest byte that one of these marks is one that counts (Mycroft 1987).
+        let none = |of: u64| of.wrapping_sub(ONES) & !of & HIGH;
+        let quote = none(eight ^ (ONES * u64::from(b'"')));
+        let backslash = none(eight ^ (ONES * u64::from(b'\\')));
+        let control = eight.wrapping_sub(ONES * 0x20) & !eight & HIGH;
+        let found = quote | backslash | control;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')) {
+        at += 1;
+    }
+    at
+}
+
+/// The code unit whose four digits, checked before, are at `at`.
+fn unit(bytes: &[u8], at: usize) -> u32 {
+    let digits = bytes.get(at..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+    digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
 /// The offset behind the escape whose backslash is at `at`.
 fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at + 1)? {
@@ -239,7 +315,7 @@ fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Appends what an escaped string, checked by the scanner, says. Surrogate pairs are joined, lone
 /// surrogates become U+FFFD.
-pub(super) fn unescape(raw: &str, out: &mut String) {
+pub(in crate::reading) fn unescape(raw: &str, out: &mut String) {
     let mut rest = raw;
     while let Some(backslash) = rest.find('\\') {
         out.push_str(&rest[..backslash]);
@@ -277,6 +353,40 @@ fn code_unit(text: &str) -> (u32, &str) {
         (Some(digits), Some(rest)) => (u32::from_str_radix(digits, 16).unwrap_or(0xFFFD), rest),
         _ => (0xFFFD, ""),
     }
+}
+
+/// Appends JSON text, checked by the scanner, as one line: without the whitespace between its tokens that breaks
+/// lines. All other bytes stay.
+pub(super) fn one_line(json: &str, out: &mut String) {
+    let bytes = json.as_bytes();
+    let mut start = 0;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(bytes, at),
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                let space =
+                    bytes[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+                let end = at + space.count();
+                if bytes[at..end].iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+                    out.push_str(&json[start..at]);
+                    start = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    out.push_str(json.get(start..).unwrap_or(""));
+}
+
+/// The offset behind the string whose quote is at `at`.
+fn string_end(bytes: &[u8], at: usize) -> usize {
+    let mut at = plain_end(bytes, at + 1);
+    while bytes.get(at) == Some(&b'\\') {
+        at = plain_end(bytes, at + 2);
+    }
+    at + 1
 }
 
 /// Appends JSON text, checked by the scanner, without the whitespace between its tokens.

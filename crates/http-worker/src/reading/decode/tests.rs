@@ -50,8 +50,22 @@ fn shown(batch: &RecordBatch) -> Vec<String> {
         .collect()
 }
 
+struct Read<'a> {
+    rows: Rows,
+    outline: walk::Outline<'a>,
+}
+
+fn read<'a>(text: &'a str, path: &PlainPath, arrays: bool, before: Columns) -> Result<Read<'a>, Trouble> {
+    let rows = Rows::new(text.len(), before);
+    let walked = walk::walk(text, path, if arrays { Sink::Arrays(rows) } else { Sink::Rows(rows) })?;
+    match walked.sink {
+        Sink::Rows(rows) | Sink::Arrays(rows) => Ok(Read { rows, outline: walked.outline }),
+        Sink::Lines(_) => panic!("{text}"),
+    }
+}
+
 fn fast(text: &str, path: &PlainPath) -> Result<RecordBatch, Trouble> {
-    match walk::walk(text, path, false, Columns::default()) {
+    match read(text, path, false, Columns::default()) {
         Err(Trouble::Repeated) => slow(text, path),
         walked => walked.map(|walked| walked.rows.finish()),
     }
@@ -203,7 +217,7 @@ fn bodies() {
         (b"<?xml version='1.0'?>", None, Err("the answer is XML, not JSON")),
         (b"{\"a\":\"\xff\"}", None, Err("the answer is not UTF-8: byte 6 is not text")),
     ] {
-        let texts = documents(body, content_type, Decode::Json, 100).map_err(|failure| failure.message);
+        let texts = documents(body, None, content_type, Decode::Json, 100).map_err(|failure| failure.message);
         let text = texts.as_ref().map(|documents| &*documents[0].text);
         assert_eq!(text.map_err(String::as_str), expected);
     }
@@ -213,7 +227,7 @@ fn bodies() {
 fn arrays_are_zipped_with_names() {
     let records = path(".data.items[]");
     let text = r#"{"data":{"items":[["A",1.5],["B",null]],"fields":["code","close"]},"next":"n"}"#;
-    let mut walked = walk::walk(text, &records, true, Columns::default()).unwrap();
+    let mut walked = read(text, &records, true, Columns::default()).unwrap();
     let names = walked.outline.outputs(&path(".data.fields"), &records).unwrap();
     assert_eq!(names, [serde_json::json!(["code", "close"])]);
     walked.rows.name(&["code".into(), "close".into()]).unwrap();
@@ -227,9 +241,9 @@ fn arrays_are_zipped_with_names() {
         (r#"[[1],[2,3]]"#, Trouble::Uneven { record: 2, values: 2, columns: 1 }),
         (r#"[[1],[]]"#, Trouble::Uneven { record: 2, values: 0, columns: 1 }),
     ] {
-        assert_eq!(walk::walk(text, &path("."), true, Columns::default()).err(), Some(expected), "{text}");
+        assert_eq!(read(text, &path("."), true, Columns::default()).err(), Some(expected), "{text}");
     }
-    let mut walked = walk::walk("[[1,2]]", &path("."), true, Columns::default()).unwrap();
+    let mut walked = read("[[1,2]]", &path("."), true, Columns::default()).unwrap();
     assert_eq!(walked.rows.name(&["a".into()]), Err(Trouble::Uneven { record: 1, values: 2, columns: 1 }));
 }
 
@@ -249,7 +263,7 @@ fn other_paths_are_found_in_the_same_pass() {
         (".meta", ".d.rows[-1].id", vec!["2"]),
         (".", ".meta.next", vec!["\"b\""]),
     ] {
-        let walked = walk::walk(text, &path(records), false, Columns::default()).unwrap();
+        let walked = read(text, &path(records), false, Columns::default()).unwrap();
         let outputs = walked.outline.outputs(&path(wanted), &path(records)).unwrap();
         let outputs: Vec<_> = outputs.iter().map(ToString::to_string).collect();
         assert_eq!(outputs, expected, "{wanted} beside {records}");
@@ -257,7 +271,7 @@ fn other_paths_are_found_in_the_same_pass() {
         let by_tree = path::outputs(&path(wanted).segments, false, &root).unwrap();
         assert_eq!(by_tree.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{wanted} by tree");
     }
-    let walked = walk::walk("[]", &path(".[]"), false, Columns::default()).unwrap();
+    let walked = read("[]", &path(".[]"), false, Columns::default()).unwrap();
     assert_eq!(walked.outline.outputs(&path(".[-1].id"), &path(".[]")).unwrap(), [Value::Null]);
 }
 
@@ -334,7 +348,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..60)) {
-        if let Ok([document]) = documents(&body, None, Decode::Json, 100).as_deref() {
+        if let Ok([document]) = documents(&body, None, None, Decode::Json, 100).as_deref() {
             let _ = (fast(&document.text, &path(".a[]")), slow(&document.text, &path(".")));
         }
     }
@@ -390,13 +404,13 @@ fn an_answer_reads_the_same_whatever_the_one_before_looked_like() {
         "[7]",
         "[]",
     ];
-    let read = |text: &str, before: &Columns| {
-        walk::walk(text, &path("."), false, Arc::clone(before)).unwrap().rows.finish()
+    let again = |text: &str, before: &Columns| {
+        read(text, &path("."), false, Arc::clone(before)).unwrap().rows.finish()
     };
-    let fresh = texts.map(|text| read(text, &Columns::default()));
+    let fresh = texts.map(|text| again(text, &Columns::default()));
     for (text, expected) in texts.iter().zip(&fresh) {
         for before in &fresh {
-            let batch = read(text, &before.columns);
+            let batch = again(text, &before.columns);
             let found = (batch.rows, &batch.columns, &batch.cells, &batch.text);
             assert_eq!(found, (expected.rows, &expected.columns, &expected.cells, &expected.text), "{text}");
             let shared = Arc::ptr_eq(&batch.columns, &before.columns);

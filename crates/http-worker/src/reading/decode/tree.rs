@@ -16,7 +16,8 @@ pub(in crate::reading) fn parse(text: &str) -> Result<Value, Trouble> {
     Ok(value)
 }
 
-fn value(scanner: &mut Scanner<'_>) -> Result<Value, Trouble> {
+/// The next value of the text.
+pub(super) fn value(scanner: &mut Scanner<'_>) -> Result<Value, Trouble> {
     Ok(match scanner.peek() {
         b'{' => {
             let mut fields = Map::new();

@@ -12,14 +12,36 @@ use std::ops::Range;
 use expr::{PlainPath, Segment};
 use serde_json::Value;
 
+use super::lines::Lines;
 use super::path::lacking;
-use super::rows::{Columns, Rows};
+use super::rows::Rows;
 use super::scanner::Scanner;
 use super::{Trouble, path, tree};
 
+/// What becomes of the records.
+pub(super) enum Sink {
+    /// Objects and single values.
+    Rows(Rows),
+    /// Arrays, without names yet.
+    Arrays(Rows),
+    /// Objects, as the bytes that came.
+    Lines(Lines),
+}
+
+impl Sink {
+    #[inline]
+    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+        match self {
+            Sink::Rows(rows) => rows.read(scanner),
+            Sink::Arrays(rows) => rows.read_array(scanner),
+            Sink::Lines(lines) => lines.read(scanner),
+        }
+    }
+}
+
 /// What one pass found.
 pub(super) struct Walked<'a> {
-    pub(super) rows: Rows,
+    pub(super) sink: Sink,
     pub(super) outline: Outline<'a>,
     /// The text from the first record to the last, empty if there is none.
     pub(super) records: Range<usize>,
@@ -30,25 +52,45 @@ pub(super) fn can_walk(path: &PlainPath) -> bool {
     path.segments.iter().all(|segment| !matches!(segment, Segment::Index(index) if *index < 0))
 }
 
-/// Reads the records that `path` points at; `arrays`: they are arrays, without names yet; `before`: the
-/// columns of the answer before.
-pub(super) fn walk<'a>(
-    text: &'a str,
-    path: &PlainPath,
-    arrays: bool,
-    before: Columns,
-) -> Result<Walked<'a>, Trouble> {
+/// Reads the records that `path` points at.
+pub(super) fn walk<'a>(text: &'a str, path: &PlainPath, sink: Sink) -> Result<Walked<'a>, Trouble> {
     let mut walker = Walker {
         path,
-        arrays,
-        rows: Rows::new(text.len(), before),
+        sink,
         outline: Outline { text, members: Vec::new(), leading: leading(path), last: None },
         records: None,
     };
     let mut scanner = Scanner::new(text);
     walker.step(&mut scanner, 0)?;
     scanner.end()?;
-    Ok(Walked { rows: walker.rows, outline: walker.outline, records: walker.records.unwrap_or(0..0) })
+    Ok(Walked { sink: walker.sink, outline: walker.outline, records: walker.records.unwrap_or(0..0) })
+}
+
+/// What is wrong where an element should be and nothing is.
+pub(super) const NO_VALUE: &str = "expected a value";
+
+/// Reads the elements of a list, one after the other, without the brackets around them: as much of it as `text` is.
+/// `depth`: how deep they lie in the whole.
+pub(super) fn walk_list<'a>(
+    text: &'a str,
+    depth: u32,
+    mut take: impl FnMut(&mut Scanner<'a>) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let mut scanner = Scanner::deep(text, depth);
+    loop {
+        if scanner.peek() == 0 && scanner.at() == text.len() {
+            // A comma or a bracket follows where a value should be.
+            return Err(Trouble::Syntax { at: text.len(), why: NO_VALUE });
+        }
+        take(&mut scanner)?;
+        match scanner.peek() {
+            b',' => {
+                scanner.take(1);
+            }
+            0 if scanner.at() == text.len() => return Ok(()),
+            _ => return Err(scanner.trouble("expected `,` or `]`")),
+        }
+    }
 }
 
 /// How many steps of the path lead through objects, from the root.
@@ -58,8 +100,7 @@ fn leading(path: &PlainPath) -> usize {
 
 struct Walker<'a, 'p> {
     path: &'p PlainPath,
-    arrays: bool,
-    rows: Rows,
+    sink: Sink,
     outline: Outline<'a>,
     records: Option<Range<usize>>,
 }
@@ -205,11 +246,7 @@ impl<'a> Walker<'a, '_> {
     fn record(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Trouble> {
         scanner.peek();
         let start = scanner.at();
-        if self.arrays {
-            self.rows.read_array(scanner)?;
-        } else {
-            self.rows.read(scanner)?;
-        }
+        self.sink.read(scanner)?;
         let end = scanner.at();
         self.records = Some(match &self.records {
             Some(records) => records.start.min(start)..records.end.max(end),
