@@ -110,6 +110,9 @@ pub(crate) struct ActiveSpec {
     /// The bindings, as the ledger holds them, of first pages that this run makes again because they
     /// were owed: a record that drives the same request drives nothing new.
     pub made_again: HashSet<String>,
+    /// The records, likewise, that this run has drawn into batches before it was resumed. Some may have been carried over
+    /// from a run that was undone: as long as they do not change they drive nothing more.
+    pub drawn: HashSet<String>,
     /// This run makes requests of earlier ones again.
     pub repeats: bool,
     /// Combinations that wait for what an earlier run owed them.
@@ -137,6 +140,11 @@ impl ActiveSpec {
     /// Whether the run asks for this child already, because it was owed.
     pub(crate) fn makes_again(&self, child: &Child) -> bool {
         contains(&self.made_again, child)
+    }
+
+    /// Whether the run has asked for this child, in a batch, before it was resumed.
+    pub(crate) fn has_drawn(&self, child: &Child) -> bool {
+        contains(&self.drawn, child)
     }
 }
 
@@ -218,6 +226,8 @@ fn spec_of(
     let batch = batch_of(spec);
     let records = spec.records().map(|foreach| foreach.name.as_str());
     let made_again = made_again(conn, run, number, records)?;
+    let needs_all = full_refresh || every || needs_all(plan, index);
+    let drawn = if batch.is_some() && needs_all { drawn(conn, run, number, records)? } else { HashSet::new() };
     let repeats: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM _sync_tasks WHERE id >= ?1 AND run = ?2 AND spec = ?3 AND origin IS NOT NULL)",
         params![first_task, run.0, number],
@@ -234,9 +244,10 @@ fn spec_of(
             .as_ref()
             .filter(|_| spec.mode == Mode::Append && advance == Some(Advance::Greatest))
             .map(|cursor| cursor.field.clone()),
-        needs_all: full_refresh || every || needs_all(plan, index),
+        needs_all,
         batch,
         made_again,
+        drawn,
         repeats,
         held_back,
         owes: owes(plan, index),
@@ -344,6 +355,21 @@ fn made_again(
          UNION ALL SELECT bindings, 0 FROM _sync_waiting WHERE run = ?1 AND spec = ?2",
     )?;
     let bindings = statement.query_map(params![run.0, number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    first_pages(bindings.collect::<Result<_, _>>()?, records)
+}
+
+/// The records of the batches that a run has opened.
+fn drawn(
+    conn: &Connection,
+    run: RunId,
+    number: i64,
+    records: Option<&str>,
+) -> Result<HashSet<String>, Trouble> {
+    let mut statement = conn.prepare_cached(
+        "SELECT bindings FROM _sync_tasks WHERE run = ?1 AND spec = ?2 AND origin IS NULL AND chain = id
+         AND opened_by IS NULL AND position IS NULL AND bindings IS NOT NULL AND state <> 'undone'",
+    )?;
+    let bindings = statement.query_map(params![run.0, number], |row| Ok((row.get(0)?, false)))?;
     first_pages(bindings.collect::<Result<_, _>>()?, records)
 }
 

@@ -1,5 +1,7 @@
 //! What a reader of a store answers with: plain rows that serialize.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -196,6 +198,90 @@ pub struct RowValues {
     pub values: Vec<Value>,
     /// Some text was cut.
     pub truncated: bool,
+}
+
+/// Something that is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing: `rows_missing`, `rows_too_many`, `unknown_request`, `checksum`, …
+    pub kind: &'static str,
+    /// The table it is about.
+    pub table: Option<String>,
+    /// The request.
+    pub request: Option<i64>,
+    /// The file, within the store's directory.
+    pub file: Option<String>,
+    /// In words, complete in themselves.
+    pub text: String,
+}
+
+impl Finding {
+    /// About a table.
+    pub fn of_table(kind: &'static str, table: &str, text: impl Into<String>) -> Finding {
+        Finding { kind, table: Some(table.to_owned()), request: None, file: None, text: text.into() }
+    }
+
+    /// About the store as a whole.
+    pub fn of_store(kind: &'static str, text: impl Into<String>) -> Finding {
+        Finding { kind, table: None, request: None, file: None, text: text.into() }
+    }
+
+    /// And about a request.
+    #[must_use]
+    pub fn request(self, request: i64) -> Finding {
+        Finding { request: Some(request), ..self }
+    }
+
+    /// And about a file.
+    #[must_use]
+    pub fn file(self, file: impl Into<String>) -> Finding {
+        Finding { file: Some(file.into()), ..self }
+    }
+}
+
+/// What a verification came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The plan's tables.
+    pub tables: Vec<VerifiedTable>,
+    /// What is wrong: the first of it.
+    pub findings: Vec<Finding>,
+    /// How often each kind of thing is wrong.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// How many findings are kept.
+    #[serde(skip)]
+    most: usize,
+}
+
+impl Verified {
+    pub(crate) fn new(most: usize) -> Verified {
+        Verified { tables: Vec::new(), findings: Vec::new(), counts: BTreeMap::new(), most }
+    }
+
+    pub(crate) fn note(&mut self, finding: Finding) {
+        *self.counts.entry(finding.kind).or_default() += 1;
+        if self.findings.len() < self.most {
+            self.findings.push(finding);
+        }
+    }
+
+    /// How many things are wrong.
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+}
+
+/// A table that was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerifiedTable {
+    /// Its name.
+    pub name: String,
+    /// How rows land in it.
+    pub mode: String,
+    /// Rows counted.
+    pub rows: u64,
+    /// Requests that they name.
+    pub requests: u64,
 }
 
 /// What a task's requests were like in finished runs: what `explain` estimates from.

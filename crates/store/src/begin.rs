@@ -30,6 +30,7 @@ pub(crate) fn begin(
 ) -> Result<(ActiveRun, Begun), Trouble> {
     // What is remembered may be of another shape of the plan (a key that changed).
     tables.forget();
+    tables.before_run(conn, request)?;
     let plan = request.plan.name.as_str();
     let unfinished: Option<(i64, String)> = conn
         .query_row(

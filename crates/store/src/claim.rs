@@ -28,7 +28,9 @@ pub(crate) fn claim(
     if let Some((owner, _)) = owner.as_ref().filter(|(owner, _)| owner != plan) {
         return Err(foreign(table, &format!("plan `{owner}`")));
     }
-    tables.claim(conn, table, shape, owner.as_ref().map(|(_, key)| key.as_str()))?;
+    let held_key = owner.as_ref().map(|(_, key)| key.as_str());
+    tables.becomes(conn, table, mode, held_key)?;
+    tables.claim(conn, table, shape, held_key)?;
     conn.execute(
         "INSERT INTO _sync_tables (name, plan, mode, key) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, key = excluded.key",

@@ -213,6 +213,16 @@ impl Kinds {
         self.0 & !other.0 == 0
     }
 
+    /// Whether an integer is among them that a double may bend.
+    pub fn has_wide(self) -> bool {
+        self.0 & WIDE != 0
+    }
+
+    /// The same without such integers.
+    pub fn without_wide(self) -> Kinds {
+        Kinds(self.0 & !WIDE)
+    }
+
     /// Whether a double is among them.
     pub fn has_float(self) -> bool {
         self.0 & FLOAT != 0

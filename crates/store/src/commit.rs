@@ -283,7 +283,8 @@ impl<'a> Commit<'a> {
                 }
                 continue;
             };
-            if !(differs || spec.needs_all) || spec.makes_again(child) {
+            let drives = differs || spec.needs_all && !spec.has_drawn(child);
+            if !drives || spec.makes_again(child) {
                 continue;
             }
             *opened.entry(child.spec).or_default() += match &spec.batch {

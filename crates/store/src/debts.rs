@@ -299,6 +299,11 @@ pub(crate) fn begin_anew(
         if let Some(table) = table {
             let select = format!("{CHAINS} SELECT id FROM pages");
             tables.take_back(conn, &table, Requests { select: &select, parameters: &[request] })?;
+            // Whoever compares the table with the ledger finds none of them.
+            conn.prepare_cached(&format!(
+                "{CHAINS} UPDATE _sync_tasks SET rows = 0 WHERE rows > 0 AND id IN (SELECT id FROM pages)"
+            ))?
+            .execute([request])?;
         }
         conn.prepare_cached(&format!(
             "{CHAINS} DELETE FROM _sync_boundary WHERE plan = ?2 AND task = ?3

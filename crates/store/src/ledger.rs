@@ -148,10 +148,10 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
     // landings on them; with larger ones than this, keys in no order would write many times what they change.
     // A file keeps the size it was made with. The WAL is folded back at 16 MB.
     // legacy_alter_table: the rename that ends a rebuild leaves users' views and triggers as they are.
+    conn.execute_batch("PRAGMA page_size = 8192;")?;
+    to_the_end(&conn, "PRAGMA journal_mode = WAL")?;
     conn.execute_batch(
-        "PRAGMA page_size = 8192;
-         PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
+        "PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = OFF;
          PRAGMA legacy_alter_table = ON;
          PRAGMA cache_size = -16000;
@@ -169,6 +169,15 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
     }
     transaction.commit()?;
     Ok(conn)
+}
+
+/// Runs a statement that commits after its row: an error of that comes with the step behind it, which whoever wants
+/// just the row does not take.
+fn to_the_end(conn: &Connection, sql: &str) -> Result<(), Trouble> {
+    let mut statement = conn.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Makes the ledger's tables in an empty database: a new ledger, or the mirror of one that is kept elsewhere.

@@ -3,7 +3,7 @@
 //! [`Stores`] opens one file with the plan's tables and, beside them, the ledger
 //! (`_sync_*`, see `ledger.rs`). Every call of [`entities::Store`] is one transaction; records and
 //! the completion of the task that brought them commit together. Other kinds of stores are a [`Tables`] of their own
-//! with the same [`LedgerStore`]. [`SqliteReader`] answers the
+//! with the same [`LedgerStore`]. [`Reader`] answers the
 //! command line's and the server's questions without a lock, also while a run writes.
 //!
 //! **Invariant**: nothing here sends a request, reads a plan's text or decides what happens next.
@@ -47,8 +47,8 @@ mod sql;
 mod trouble;
 
 pub use answers::{
-    ColumnRow, CursorRow, FailureRow, HistoryRow, RequestFilter, RequestPage, RequestRow, RequestState,
-    RowValues, Rows, RunRow, SpecRow, TableRow, TracedRow,
+    ColumnRow, CursorRow, FailureRow, Finding, HistoryRow, RequestFilter, RequestPage, RequestRow,
+    RequestState, RowValues, Rows, RunRow, SpecRow, TableRow, TracedRow, Verified, VerifiedTable,
 };
 pub use claim::{foreign, key_text};
 pub use column::{ColumnType, EXACT, Kinds, digits, json_of, text_of};
@@ -57,8 +57,13 @@ pub use frozen::refusal;
 pub use ledger::{PREFIX, VERSION, check_version, create};
 pub use ledger_store::LedgerStore;
 pub use lock::{StoreLock, lock_path, private};
+#[cfg(debug_assertions)]
+pub use opener::never_sync;
 pub use opener::{Stores, open_ledger};
-pub use reader::SqliteReader;
+pub use reader::{
+    PageFromBehind, Reader, ReaderOpener, Readers, Repeated, Scan, Shown, Source, SqliteRows, TableRows,
+    Told, View, Wanted, open_to_read, value_of,
+};
 pub use seam::{Requests, TableOf, Tables, Write, Written};
 pub use sql::{quoted, quoted_list};
 pub use sqlite::SqliteTables;

@@ -1,32 +1,48 @@
 //! Read-only questions about a store, for the command line and the REST server. Needs no lock and sees what
 //! has committed, also while a run writes. Every answer is read into memory in one short transaction, so that
-//! nobody who is slow to take it keeps the WAL from being folded back.
+//! nobody who is slow to take it keeps the WAL from being folded back; but for
+//! [`Reader::at_one_moment`], which takes as long as its caller does.
 
-mod content; //  the rows of a table
+mod content; //  the tables, and a page of their rows
 mod failed;
 mod requests;
 mod runs;
+mod verify; //  is it as the ledger says?
 
-use std::io::ErrorKind;
+mod shown;
+mod source; //   what each kind of store does
+mod sqlite; //   … and SQLite
+
 use std::path::Path;
-use std::time::Duration;
 
-use entities::{Moment, StoreError};
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
+use entities::{Moment, Secrets, StoreError, StoreTarget};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use crate::answers::{CursorRow, FailureRow, HistoryRow, RequestRow, TracedRow};
-use crate::ledger;
-use crate::sql::{quoted, quoted_list};
+use crate::answers::{ColumnRow, CursorRow, FailureRow, HistoryRow, RequestRow, TracedRow};
+use crate::sql::quoted_list;
 use crate::trouble::Trouble;
+
+pub use shown::{PageFromBehind, Shown};
+pub use source::{Repeated, Scan, Source, TableRows, View, Wanted, value_of};
+use sqlite::SqliteSource;
+pub use sqlite::{Readers, SqliteRows, open_to_read};
+pub use verify::Told;
+
+/// Rows that [`Reader::trace`] finds at most.
+const TRACED: usize = 1000;
 
 /// A store opened for reading.
 #[derive(Debug)]
-pub struct SqliteReader {
+pub struct Reader {
     name: String,
-    conn: Connection,
-    version: i64,
+    source: Box<dyn Source>,
+}
+
+/// Opens stores for reading; none if there is no store, or one that no plan has run into.
+pub trait ReaderOpener: std::fmt::Debug + Send + Sync {
+    /// Never makes anything. `secrets`: those of the plan, for a store that asks who we are.
+    fn open(&self, target: &StoreTarget, secrets: &Secrets) -> Result<Option<Reader>, StoreError>;
 }
 
 const REQUEST: &str =
@@ -35,42 +51,34 @@ const REQUEST: &str =
 const FROM: &str = "FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
     LEFT JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec";
 
-impl SqliteReader {
-    /// Opens the store at `path`, which must exist and have a ledger.
-    pub fn open(path: &Path) -> Result<SqliteReader, StoreError> {
+impl Reader {
+    /// A store of any kind. `name`: what errors call it.
+    pub fn of(name: String, source: Box<dyn Source>) -> Reader {
+        Reader { name, source }
+    }
+
+    /// Opens the SQLite store at `path`, which must exist and have a ledger.
+    pub fn open(path: &Path) -> Result<Reader, StoreError> {
         let missing = |why: String| Trouble::Ledger(why).named(&path.display().to_string(), "read");
         if let Err(error) = std::fs::metadata(path) {
             return Err(missing(error.to_string()));
         }
-        SqliteReader::open_if_there(path)?
+        Reader::open_if_there(path)?
             .ok_or_else(|| missing("it has no ledger: no plan has run into it".to_owned()))
     }
 
-    /// Opens the store at `path`; none if there is no file, or no plan has run into it yet. Never makes a file.
-    pub fn open_if_there(path: &Path) -> Result<Option<SqliteReader>, StoreError> {
+    /// Opens the SQLite store at `path`; none if there is no file, or no plan has run into it yet. Never makes a file.
+    pub fn open_if_there(path: &Path) -> Result<Option<Reader>, StoreError> {
         let name = path.display().to_string();
-        let open = || -> Result<Option<(Connection, i64)>, Trouble> {
-            match std::fs::metadata(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(Trouble::Ledger(error.to_string())),
-                Ok(_) => {}
-            }
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let conn = Connection::open_with_flags(path, flags)?;
-            conn.busy_timeout(Duration::from_secs(10))?;
-            let Some(found) = ledger::version(&conn)? else { return Ok(None) };
-            ledger::check_version(&path.display().to_string(), found)?;
-            Ok(Some((conn, found)))
-        };
-        let opened = open().map_err(|trouble| trouble.named(&name, "read"))?;
-        Ok(opened.map(|(conn, version)| SqliteReader { name, conn, version }))
+        let source = SqliteSource::open_if_there(path).map_err(|trouble| trouble.named(&name, "read"))?;
+        Ok(source.map(|source| Reader::of(name, Box::new(source))))
     }
 
     /// The failed requests of a run, at most `limit`.
     pub fn failures(&self, run: i64, limit: usize) -> Result<Vec<FailureRow>, StoreError> {
-        self.read(|conn| {
+        self.read(Wanted::requests(&format!("run = {run} AND state = 'failed'")), |view| {
             failure_rows(
-                conn,
+                view.ledger,
                 "t.run = ?1 AND t.state = 'failed'",
                 params![run, i64::try_from(limit).unwrap_or(i64::MAX)],
             )
@@ -80,10 +88,10 @@ impl SqliteReader {
     /// What the tasks of a plan were like in its last finished runs, at most `runs` of them. Retries of
     /// what failed are no example of what a run takes, and left out.
     pub fn history(&self, plan: &str, runs: usize) -> Result<Vec<HistoryRow>, StoreError> {
-        // Version 1 had no retries.
-        let whole = if self.version == 1 { "" } else { "AND work = 'all'" };
-        self.read(|conn| {
-            let mut statement = conn.prepare(&format!(
+        self.read(Wanted::requests("state IN ('done', 'skipped', 'failed')"), |view| {
+            // Version 1 had no retries.
+            let whole = if view.version == 1 { "" } else { "AND work = 'all'" };
+            let mut statement = view.ledger.prepare(&format!(
                 "WITH lately AS (SELECT id, first_task FROM _sync_runs
                      WHERE plan = ?1 AND state IN ('complete', 'failed') {whole} ORDER BY id DESC LIMIT ?2)
                  SELECT s.name, count(DISTINCT s.run), count(*) FILTER (WHERE t.chain = t.id), count(*),
@@ -111,18 +119,18 @@ impl SqliteReader {
 
     /// The cursors of a plan, by task and combination, at most `limit`.
     pub fn cursors(&self, plan: &str, limit: usize) -> Result<Vec<CursorRow>, StoreError> {
-        // Version 1 had no windows from the cursor, and owed nothing of roots.
-        let (reached, debts) = match self.version {
-            1 => ("NULL", "0"),
-            _ => (
-                "c.reached",
-                "(SELECT count(*) FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
-                  JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
-                  WHERE t.owed IS NOT NULL AND t.cursor_of = c.combination AND s.name = c.task AND r.plan = c.plan)",
-            ),
-        };
-        self.read(|conn| {
-            let mut statement = conn.prepare(&format!(
+        self.read(Wanted { cursors: true, ..Wanted::requests("owed IS NOT NULL") }, |view| {
+            // Version 1 had no windows from the cursor, and owed nothing of roots.
+            let (reached, debts) = match view.version {
+                1 => ("NULL", "0"),
+                _ => (
+                    "c.reached",
+                    "(SELECT count(*) FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
+                      JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
+                      WHERE t.owed IS NOT NULL AND t.cursor_of = c.combination AND s.name = c.task AND r.plan = c.plan)",
+                ),
+            };
+            let mut statement = view.ledger.prepare(&format!(
                 "SELECT c.task, c.combination, c.value, {reached}, {debts} FROM _sync_cursors c
                  WHERE c.plan = ?1 ORDER BY c.task, c.combination LIMIT ?2"
             ))?;
@@ -148,46 +156,60 @@ impl SqliteReader {
     /// The rows of `table` with these key values, and the request that returned each. As many values
     /// as the key has columns, in the key's order; or `column=value`, for any columns.
     pub fn trace(&self, table: &str, key: &[String]) -> Result<Vec<TracedRow>, StoreError> {
-        self.read(|conn| {
-            let conditions = conditions(conn, table, key)?;
-            let filter: Vec<String> = conditions
-                .iter()
-                .map(|(column, _)| format!("CAST({} AS TEXT) = ?", quoted(column)))
-                .collect();
-            let mut statement = conn.prepare(&format!(
-                "SELECT * FROM {} WHERE {} LIMIT 1000",
-                quoted(table),
-                filter.join(" AND ")
-            ))?;
-            let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-            let mut rows = statement.query(params_from_iter(conditions.iter().map(|(_, value)| value)))?;
-            let mut traced = Vec::new();
-            while let Some(row) = rows.next()? {
-                let mut object = serde_json::Map::new();
-                for (at, name) in names.iter().enumerate() {
-                    object.insert(name.clone(), json(row.get(at)?));
-                }
-                let task = object.get("_task").and_then(Value::as_i64);
-                let request = task.map(|task| request_of(conn, task)).transpose()?.flatten();
-                traced.push(TracedRow { row: object, request });
-            }
-            Ok(traced)
+        // Which requests are wanted is known only once the rows are.
+        let found = self.read(Wanted::NOTHING, |view| {
+            let wanted = conditions(view, table, key)?;
+            view.rows.find(table, &wanted, TRACED)
+        })?;
+        let task = |row: &serde_json::Map<String, Value>| row.get("_task").and_then(Value::as_i64);
+        let mut tasks: Vec<String> = found.iter().filter_map(task).map(|id| id.to_string()).collect();
+        tasks.dedup();
+        if tasks.is_empty() {
+            tasks.push("0".to_owned());
+        }
+        self.read(Wanted::requests(&format!("id IN ({})", tasks.join(", "))), |view| {
+            let traced = found.into_iter().map(|row| {
+                let request = task(&row).map(|id| request_of(view.ledger, id)).transpose()?.flatten();
+                Ok(TracedRow { row, request })
+            });
+            traced.collect()
         })
     }
 
     /// The columns of a table as the ledger knows them: the field and the column it lands in. None if
     /// no plan made the table.
     pub fn columns(&self, table: &str) -> Result<Vec<(String, String)>, StoreError> {
-        self.read(|conn| columns(conn, table))
+        self.read(Wanted::NOTHING, |view| sources(view, table))
     }
 
-    /// Asks within one transaction: all statements of a question see the same moment.
-    fn read<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        self.conn
-            .unchecked_transaction()
-            .map_err(Trouble::from)
-            .and_then(|transaction| question(&transaction))
-            .map_err(|trouble| trouble.named(&self.name, "read"))
+    /// The columns of a table as they are, `_task` among them; none if nothing has landed in it.
+    pub fn columns_of(&self, table: &str) -> Result<Vec<ColumnRow>, StoreError> {
+        self.read(Wanted::NOTHING, |view| view.rows.columns(table))
+    }
+
+    /// Asks within one transaction: all statements of a question see the same moment. It lasts until this returns, and
+    /// as long a store in SQLite cannot fold its journal back.
+    pub fn at_one_moment<T>(
+        &self,
+        question: impl FnOnce(&View<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, StoreError> {
+        self.read(Wanted::NOTHING, question)
+    }
+
+    fn read<T>(
+        &self,
+        wanted: Wanted<'_>,
+        question: impl FnOnce(&View<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, StoreError> {
+        let (mut question, mut answer) = (Some(question), None);
+        let looked = self.source.look(wanted, &mut |view| {
+            if let Some(question) = question.take() {
+                answer = Some(question(view)?);
+            }
+            Ok(())
+        });
+        let nothing = || Trouble::Ledger("it did not answer".to_owned());
+        looked.and_then(|()| answer.ok_or_else(nothing)).map_err(|trouble| trouble.named(&self.name, "read"))
     }
 }
 
@@ -245,15 +267,16 @@ fn request(row: &Row<'_>) -> Result<RequestRow, Trouble> {
 }
 
 /// Columns and the values asked for.
-fn conditions(conn: &Connection, table: &str, key: &[String]) -> Result<Vec<(String, String)>, Trouble> {
-    let Some(fields): Option<String> = conn
+fn conditions(view: &View<'_>, table: &str, key: &[String]) -> Result<Vec<(String, String)>, Trouble> {
+    let Some(fields): Option<String> = view
+        .ledger
         .query_row("SELECT key FROM _sync_tables WHERE name = ?1", [table], |row| row.get(0))
         .optional()?
     else {
         return Err(Trouble::Ledger(format!("it has no table `{table}` that a plan made")));
     };
     let fields: Vec<String> = serde_json::from_str(&fields)?;
-    let columns = columns(conn, table)?;
+    let columns = sources(view, table)?;
     if !fields.is_empty()
         && key.len() == fields.len()
         && !key.iter().all(|value| named(&columns, value).is_some())
@@ -282,6 +305,16 @@ fn conditions(conn: &Connection, table: &str, key: &[String]) -> Result<Vec<(Str
     }
 }
 
+/// The fields of a table and their columns: as the account has them, else as its rows do.
+fn sources(view: &View<'_>, table: &str) -> Result<Vec<(String, String)>, Trouble> {
+    let known = columns(view.ledger, table)?;
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let found = view.rows.columns(table)?.into_iter();
+    Ok(found.filter_map(|column| Some((column.source?, column.name))).collect())
+}
+
 fn columns(conn: &Connection, table: &str) -> Result<Vec<(String, String)>, Trouble> {
     let mut statement =
         conn.prepare("SELECT source, name FROM _sync_columns WHERE target = ?1 ORDER BY place")?;
@@ -297,16 +330,6 @@ fn named(columns: &[(String, String)], text: &str) -> Option<(String, String)> {
     }
     let (_, column) = columns.iter().find(|(source, column)| source == name || column == name)?;
     Some((column.clone(), value.to_owned()))
-}
-
-fn json(value: SqlValue) -> Value {
-    match value {
-        SqlValue::Null => Value::Null,
-        SqlValue::Integer(i) => Value::from(i),
-        SqlValue::Real(f) => Value::from(f),
-        SqlValue::Text(text) => Value::from(text),
-        SqlValue::Blob(bytes) => Value::from(format!("{} bytes", bytes.len())),
-    }
 }
 
 /// The greatest number below `before`; a bound that an index serves, also where there is none.

@@ -11,7 +11,9 @@
 
 use std::fmt;
 
-use entities::{Bindings, Deleted, Failure, Mode, Moment, NumberedRow, RecordBatch, RunId, TaskId};
+use entities::{
+    BeginRequest, Bindings, Deleted, Failure, Mode, Moment, NumberedRow, RecordBatch, RunId, TaskId,
+};
 use rusqlite::Connection;
 
 use crate::columns::Shape;
@@ -84,6 +86,11 @@ pub trait Tables: fmt::Debug + Send {
     /// A transaction begins.
     fn begin(&mut self, ledger: &Connection) -> Result<(), Trouble>;
 
+    /// A run is to begin or to go on: whoever keeps the ledger elsewhere brings what it needs of earlier runs.
+    fn before_run(&mut self, _: &Connection, _: &BeginRequest<'_>) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// The ledger is about to commit: what was written is made durable, or readied so that the commit makes it so. A
     /// store whose ledger is elsewhere commits there.
     fn prepare(&mut self, ledger: &Connection) -> Result<(), Trouble>;
@@ -109,6 +116,17 @@ pub trait Tables: fmt::Debug + Send {
 
     /// Forgets what is remembered of tables: a run begins, maybe with another shape of the plan.
     fn forget(&mut self);
+
+    /// Before [`claim`](Self::claim): the table has this mode from now on, maybe another than it had.
+    fn becomes(
+        &mut self,
+        _ledger: &Connection,
+        _table: &str,
+        _mode: Mode,
+        _held_key: Option<&str>,
+    ) -> Result<(), Trouble> {
+        Ok(())
+    }
 
     /// Readies a table for a plan that claims it, or says who has it: what was made by others, a key that changed.
     /// `held_key`: the key it had, as [`key_text`](crate::key_text); none: the ledger does not know the table.

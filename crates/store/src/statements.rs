@@ -13,7 +13,8 @@ pub struct Statements<'c> {
 }
 
 impl<'c> Statements<'c> {
-    pub(crate) fn new(conn: &'c Connection) -> Self {
+    /// None yet.
+    pub fn new(conn: &'c Connection) -> Self {
         Statements { conn, finished: None, row: None }
     }
 

@@ -52,6 +52,15 @@ impl Trouble {
         }
     }
 
+    /// Whether what is read is damaged, so that reading it again changes nothing: not the connection, not the ledger.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Trouble::Record(_) => true,
+            Trouble::Sql(Error::SqliteFailure(e, _)) => e.code == ErrorCode::DatabaseCorrupt,
+            _ => false,
+        }
+    }
+
     /// Whether what the disk holds is in doubt: a failed fsync must never be tried again, since
     /// the second one may succeed without having written anything.
     pub fn is_fatal(&self) -> bool {

@@ -5,15 +5,17 @@ use std::collections::HashSet;
 use entities::StoreError;
 use rusqlite::{Connection, params};
 
-use super::{FROM, FailureRow, REQUEST, SqliteReader, failure};
+use super::source::Wanted;
+use super::{FROM, FailureRow, REQUEST, Reader, failure};
 use crate::trouble::Trouble;
 
-impl SqliteReader {
+impl Reader {
     /// Calls `each` with every request of a plan that `syncctl retry` would make again: those that failed in
     /// the last finished run of their task, then what is owed besides. A request that is owed and was not made
     /// yet has no failure (null).
     pub fn each_failure(&self, plan: &str, mut each: impl FnMut(FailureRow)) -> Result<(), StoreError> {
-        self.read(|conn| {
+        self.read(Wanted::requests("state = 'failed' OR owed IS NOT NULL"), |view| {
+            let conn = view.ledger;
             let last = last_runs(conn, plan)?;
             let of_spec = format!(
                 "SELECT {REQUEST}, t.error {FROM} WHERE t.run = ?1 AND t.state = 'failed'
@@ -44,8 +46,8 @@ impl SqliteReader {
 
     /// How many requests the next run of a plan owes, by task.
     pub fn owed(&self, plan: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        self.read(|conn| {
-            let mut statement = conn.prepare(
+        self.read(Wanted::requests("owed IS NOT NULL"), |view| {
+            let mut statement = view.ledger.prepare(
                 "SELECT s.name, count(*) FROM _sync_tasks t JOIN _sync_runs r ON r.id = t.run
                  JOIN _sync_specs s ON s.run = t.run AND s.spec = t.spec
                  WHERE t.owed IS NOT NULL AND r.plan = ?1 GROUP BY s.name",
@@ -59,8 +61,8 @@ impl SqliteReader {
 
     /// Calls `each` with every failed request of one run.
     pub fn each_failure_of(&self, run: i64, mut each: impl FnMut(FailureRow)) -> Result<(), StoreError> {
-        self.read(|conn| {
-            let mut statement = conn.prepare(&format!(
+        self.read(Wanted::requests(&format!("run = {run} AND state = 'failed'")), |view| {
+            let mut statement = view.ledger.prepare(&format!(
                 "SELECT {REQUEST}, t.error {FROM} WHERE t.run = ?1 AND t.state = 'failed' ORDER BY t.id"
             ))?;
             let mut rows = statement.query([run])?;

@@ -8,7 +8,8 @@
 use entities::StoreError;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{FROM, REQUEST, SqliteReader, failure};
+use super::source::Wanted;
+use super::{FROM, REQUEST, Reader, failure};
 use crate::answers::{FailureRow, RequestFilter, RequestPage, RequestState};
 use crate::trouble::Trouble;
 
@@ -18,7 +19,7 @@ const LOOKED_AT: usize = 200_000;
 /// Bytes of text (bindings, failures) after which a page ends.
 const PAGE_BYTES: usize = 4 << 20;
 
-impl SqliteReader {
+impl Reader {
     /// Requests of a run with ids above `after`, ascending: at most `limit`, and about 4 MiB. Go on with `next`
     /// of the answer until it is none; pages before that may be short, or empty.
     pub fn requests(
@@ -30,7 +31,20 @@ impl SqliteReader {
     ) -> Result<RequestPage, StoreError> {
         let after = after.unwrap_or(0);
         let limit = limit.max(1);
-        self.read(|conn| {
+        // One more than the page takes tells whether there are more.
+        let mut wanted = format!("run = {run} AND id > {after}");
+        if let Some(state) = filter.state {
+            wanted.push_str(&format!(" AND state = '{}'", state.as_str()));
+        }
+        if let Some(task) = &filter.task {
+            let name = task.replace('\'', "''").replace('\0', "\u{FFFD}");
+            let spec = format!("SELECT spec FROM _sync_specs WHERE run = {run} AND name = '{name}'");
+            wanted.push_str(&format!(" AND spec IN ({spec})"));
+        }
+        let most = limit.saturating_add(1);
+        let wanted = format!("id IN (SELECT id FROM _sync_tasks WHERE {wanted} ORDER BY id LIMIT {most})");
+        self.read(Wanted::requests(&wanted), |view| {
+            let conn = view.ledger;
             let specs = specs(conn, run, filter.task.as_deref())?;
             let found = match filter.state {
                 Some(RequestState::Open) => indexed(conn, run, &specs, "open", after, limit)?,

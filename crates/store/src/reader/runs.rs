@@ -3,11 +3,15 @@
 use entities::StoreError;
 use rusqlite::{Connection, params};
 
-use super::{SqliteReader, time, upto};
+use super::source::Wanted;
+use super::{Reader, time, upto};
 use crate::answers::{RunRow, SpecRow};
 use crate::trouble::Trouble;
 
-impl SqliteReader {
+/// Those that are counted one by one: the others are counted as they end.
+const OPEN: &str = "state = 'open'";
+
+impl Reader {
     /// The newest runs, of one plan or of all, newest first.
     pub fn runs(&self, plan: Option<&str>, limit: usize) -> Result<Vec<RunRow>, StoreError> {
         self.runs_before(plan, None, limit)
@@ -21,9 +25,9 @@ impl SqliteReader {
         limit: usize,
     ) -> Result<Vec<RunRow>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read(|conn| {
+        self.read(Wanted::requests(OPEN), |view| {
             select(
-                conn,
+                view.ledger,
                 "(?1 IS NULL OR plan = ?1) AND id <= ?2 ORDER BY id DESC LIMIT ?3",
                 params![plan, upto(before), limit],
             )
@@ -32,7 +36,7 @@ impl SqliteReader {
 
     /// One run.
     pub fn run(&self, run: i64) -> Result<Option<RunRow>, StoreError> {
-        self.read(|conn| Ok(select(conn, "id = ?1", [run])?.pop()))
+        self.read(Wanted::requests(OPEN), |view| Ok(select(view.ledger, "id = ?1", [run])?.pop()))
     }
 }
 
