@@ -1,8 +1,9 @@
-//! `cargo xtask bench [NAME…] [--quick]`: speed and memory, measured side by side in one run against the sandbox in a
+//! `cargo xtask bench [NAME…] [--quick] [--store KIND]…`: speed and memory, measured side by side in one run against the sandbox in a
 //! process of its own. Ratios count: absolute times are the machine's. A missed target is printed; only what must
 //! never be wrong (rows, refusals, exit codes) fails the bench. Not a profiler, and not a test of anything else.
 
 mod children;
+mod cluster;
 mod limits;
 mod memory;
 mod nginx;
@@ -11,7 +12,8 @@ mod requests;
 mod serve;
 mod server;
 mod startup;
-mod table;
+mod stores;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +30,7 @@ type Measure = fn(&mut Bench) -> Result<()>;
 const BENCHES: &[(&str, Measure)] = &[
     ("requests", requests::measure),
     ("records", records::measure),
+    ("stores", stores::measure),
     ("limits", limits::measure),
     ("memory", memory::measure),
     ("serve", serve::measure),
@@ -36,20 +39,27 @@ const BENCHES: &[(&str, Measure)] = &[
 
 /// Runs the benchmarks named, or all.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let (flags, names): (Vec<&String>, Vec<&String>) =
-        arguments.iter().partition(|word| word.starts_with('-'));
-    if let Some(flag) = flags.iter().find(|flag| **flag != "--quick") {
-        bail!("there is no `{flag}`: cargo xtask bench [NAME…] [--quick]");
-    }
-    if let Some(name) = names.iter().find(|name| !BENCHES.iter().any(|(known, _)| known == **name)) {
-        let known: Vec<&str> = BENCHES.iter().map(|(known, _)| *known).collect();
-        bail!("there is no bench `{name}`: {}", known.join(", "));
+    let (mut names, mut stores, mut quick) = (Vec::new(), Vec::new(), false);
+    let mut words = arguments.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "--quick" => quick = true,
+            "--store" => stores.push(stores::known(words.next().unwrap_or_default())?),
+            flag if flag.starts_with('-') => {
+                bail!("there is no `{flag}`: cargo xtask bench [NAME…] [--quick] [--store KIND]…")
+            }
+            name if BENCHES.iter().any(|(known, _)| *known == name) => names.push(name),
+            name => {
+                let known: Vec<&str> = BENCHES.iter().map(|(known, _)| *known).collect();
+                bail!("there is no bench `{name}`: {}", known.join(", "))
+            }
+        }
     }
     build(root)?;
-    let mut bench = Bench::new(root, !flags.is_empty())?;
+    let mut bench = Bench::new(root, quick, stores)?;
     say(&format!("{}\n", machine()));
     for (name, measure) in BENCHES {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        if !names.is_empty() && !names.contains(name) {
             continue;
         }
         measure(&mut bench).with_context(|| format!("bench {name}"))?;
@@ -63,19 +73,21 @@ pub(crate) struct Bench {
     release: PathBuf,
     scratch: PathBuf,
     quick: bool,
+    /// Of `stores`: only these kinds; empty: all.
+    stores: Vec<&'static str>,
     /// What must never be wrong, and was.
     wrong: Vec<String>,
 }
 
 impl Bench {
-    fn new(root: &Path, quick: bool) -> Result<Bench> {
+    fn new(root: &Path, quick: bool, stores: Vec<&'static str>) -> Result<Bench> {
         // Below target: on the disk of the repository, ignored by git, and left behind to be looked at.
         let scratch = root.join("target/bench");
         if scratch.exists() {
             std::fs::remove_dir_all(&scratch)?;
         }
         std::fs::create_dir_all(&scratch)?;
-        Ok(Bench { release: root.join("target/release"), scratch, quick, wrong: Vec::new() })
+        Ok(Bench { release: root.join("target/release"), scratch, quick, stores, wrong: Vec::new() })
     }
 
     /// The repository.
@@ -133,20 +145,13 @@ impl Bench {
 }
 
 fn build(root: &Path) -> Result<()> {
-    let arguments = [
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "syncctl",
-        "-p",
-        "sandbox",
-        "--bins",
-        "--example",
-        "bare_loop",
-    ];
-    let status = Command::new(env!("CARGO")).args(arguments).current_dir(root).status()?;
-    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
+    // Apart, so that the features of what only the loops use do not become those of syncctl.
+    let all = ["-p syncctl -p sandbox --bins", "-p xtask --example bare_loop"];
+    for what in all {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--release", "--quiet"]).args(what.split(' ')).current_dir(root);
+        ensure!(command.status()?.success(), "cargo build --release {what} failed");
+    }
     Ok(())
 }
 
@@ -191,8 +196,9 @@ mod tests {
 
     #[test]
     fn unknown_words_are_errors() {
-        for word in ["reqests", "--fast"] {
-            assert!(run(Path::new("/nowhere"), &[word.to_owned()]).is_err());
+        for words in [vec!["reqests"], vec!["--fast"], vec!["stores", "--store"], vec!["--store", "mongo"]] {
+            let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+            assert!(run(Path::new("/nowhere"), &words).is_err(), "{words:?}");
         }
     }
 }

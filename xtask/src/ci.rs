@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{codegen, layers, report, root, say, tidy};
+use crate::{codegen, crash, layers, report, root, say, tidy};
 
 /// The steps that are cargo's.
 const STEPS: &[(&str, &[&str])] = &[
@@ -16,6 +16,9 @@ const STEPS: &[(&str, &[&str])] = &[
     ("tests", &["test", "--workspace", "--quiet"]),
     ("docs", &["doc", "--workspace", "--no-deps", "--quiet"]),
 ];
+
+/// The crash laboratory in small, for the stores that need no server.
+const CRASH: [&str; 7] = ["--quick", "--store", "sqlite", "--store", "jsonl", "--store", "parquet"];
 
 /// Runs all checks; stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
@@ -40,6 +43,9 @@ pub(crate) fn run() -> Result<()> {
         }
         say(&format!("{name}: ok ({:.0} s)\n", start.elapsed().as_secs_f64()));
     }
+    // A minute of what `cargo xtask crash` does for longer.
+    crash::run(&root, &CRASH.map(str::to_owned))?;
+    say("crash: ok\n");
     Ok(())
 }
 

@@ -23,12 +23,28 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["entities", "expr", "task-queue", "rate-limit", "supervisor"]),
     ("service", &["entities", "plan", "engine"]),
     ("rest-server", &["entities", "plan", "engine", "store", "service"]),
-    ("syncctl", &["entities", "plan", "engine", "http-worker", "store", "store-files", "store-postgres", "sandbox", "service", "rest-server"]),
+    (
+        "syncctl",
+        &[
+            "entities",
+            "plan",
+            "engine",
+            "http-worker",
+            "store",
+            "store-files",
+            "store-postgres",
+            "sandbox",
+            "service",
+            "rest-server",
+        ],
+    ),
     ("xtask", &["plan", "store-testing"]),
 ];
 
 /// What tests may use besides: real things instead of mocks.
 const TESTS_MAY_USE: &[(&str, &[&str])] = &[
+    ("store", &["store-testing"]),
+    ("store-testing", &["store-files", "store-postgres"]),
     ("store-files", &["store-testing"]),
     ("store-postgres", &["store-testing"]),
     ("syncctl", &["store-testing"]),

@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod codegen;
+mod crash;
 mod layers;
 mod tidy;
 
@@ -16,6 +17,7 @@ cargo xtask codegen   write plans/reference.md and plans/syncplan.schema.json an
 cargo xtask layers    only the arrows between crates
 cargo xtask tidy      only the house rules that are not lints
 cargo xtask bench     speed and memory, as ratios measured side by side (release build)
+cargo xtask crash     the crash laboratory: kills, faults and power cuts, and nothing lost or twice
 ";
 
 fn main() -> Result<()> {
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
         Some("layers") => report("layers", layers::check(&root()?)?),
         Some("tidy") => report("tidy", tidy::check(&root()?)?),
         Some("bench") => bench::run(&root()?, &args[1..]),
+        Some("crash") => crash::run(&root()?, &args[1..]),
         Some("help" | "--help" | "-h") | None => {
             say(HELP);
             Ok(())

@@ -52,9 +52,9 @@ pub use paginate::{Paginate, PaginateBy, ParamPlace, SizeParam};
 pub use place::{Place, SourceText};
 pub use plan::{SyncPlan, Vars};
 pub use records::{Cell, RecordBatch, Span, Spooled, SpooledPart};
-pub use schedule::{Schedule, When};
 #[cfg(debug_assertions)]
 pub use sabotage::Sabotage;
+pub use schedule::{Schedule, When};
 pub use secret::{Secret, SecretSource, Secrets};
 pub use spec::{
     Body, ColumnType, CursorSpec, Decode, Deleted, Foreach, KeyPlaces, Method, Mode, OnAction, OnRule, Order,

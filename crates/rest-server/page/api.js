@@ -74,8 +74,12 @@ function limits(schema) {
   return said.length ? `, ${said.join(" ")}` : "";
 }
 
-function schemaCard([name, schema]) {
-  const parts = schema.allOf ?? [schema];
+function shapes(schemas) {
+  return Object.entries(schemas).map((one) => schemaCard(one, schemas));
+}
+
+function schemaCard([name, schema], schemas) {
+  const parts = (schema.allOf ?? [schema]).map((part) => (part.$ref ? schemas[part.$ref.split("/").at(-1)] : part));
   const properties = parts.flatMap((part) => Object.entries(part.properties ?? {}).map(([field, one]) => [
     `${field}${(part.required ?? []).includes(field) ? "" : " (optional)"}`, type(one), one.description ?? ""]));
   return h("details", { class: "card operation", id: `schema-${name}` },
@@ -106,7 +110,7 @@ async function begin() {
     place.replaceChildren(
       ...groups(description).map(([tag, { about, operations }]) =>
         h("section", { class: "api" }, h("h2", {}, tag), paragraphs(about), operations.map(operationCard))),
-      h("section", { class: "api" }, h("h2", {}, "Shapes"), Object.entries(description.components?.schemas ?? {}).map(schemaCard)));
+      h("section", { class: "api" }, h("h2", {}, "Shapes"), shapes(description.components?.schemas ?? {})));
   } catch (error) {
     place.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
   }

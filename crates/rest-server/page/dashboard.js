@@ -743,11 +743,31 @@ function startOptions(name) {
 
 // The run: tasks, charts, limits, workers.
 
+/** `ask`, but not while it is being asked; and why it failed the last time. */
+function loading(ask) {
+  const loader = {
+    problem: null,
+    busy: false,
+    async load(...how) {
+      if (loader.busy) return;
+      loader.busy = true;
+      try {
+        await ask(...how);
+        loader.problem = null;
+      } catch (error) {
+        loader.problem = error;
+      } finally {
+        loader.busy = false;
+      }
+      invalidate();
+    },
+  };
+  return loader;
+}
+
 function runTab(name) {
   let detail = null;
   let detailAt = 0;
-  let problem = null;
-  let loading = false;
   const speeds = new Map();
   const tiles = ["requests/s", "rows/s", "requests", "records", "received", "time", "left"].map((label) => {
     const value = h("dd");
@@ -764,22 +784,13 @@ function runTab(name) {
       h("div", {}, h("section", { class: "card" }, h("h2", {}, "Tasks"), list), latelyCard),
       h("aside", { "aria-label": "Activity" }, h("section", { class: "card" }, h("h2", {}, "Pace"), graphs.element), limits.element, workers.element)));
 
-  async function load() {
-    if (loading) return;
-    loading = true;
-    try {
-      detail = await call("GET", pathOf(name));
-      detailAt = inSeconds();
-      for (const task of detail.tasks) speed(speeds, task, detailAt);
-      known.plans?.set(name, detail.plan);
-      problem = null;
-    } catch (error) {
-      problem = error;
-    } finally {
-      loading = false;
-    }
-    invalidate();
-  }
+  const loader = loading(async () => {
+    detail = await call("GET", pathOf(name));
+    detailAt = inSeconds();
+    for (const task of detail.tasks) speed(speeds, task, detailAt);
+    known.plans?.set(name, detail.plan);
+  });
+  const { load } = loader;
   return {
     element,
     load,
@@ -789,8 +800,8 @@ function runTab(name) {
       await Promise.all([loadPool(), plan && runs(plan) ? load() : null]);
     },
     paint(plan, now) {
-      trouble.hidden = problem === null;
-      setText(trouble, problem?.message);
+      trouble.hidden = loader.problem === null;
+      setText(trouble, loader.problem?.message);
       const going = runs(plan);
       const since = inSeconds() - detailAt;
       const current = meter(name).rates(inSeconds());
@@ -1017,9 +1028,7 @@ function rowsTab(name, chosen) {
   let tables = null;
   let table = chosen;
   let content = null;
-  let problem = null;
   let onFirst = true;
-  let loading = false;
   const picker = h("select", { id: "table", on: { change: () => pick(picker.value) } });
   const head = h("tr");
   const body = h("tbody");
@@ -1042,32 +1051,23 @@ function rowsTab(name, chosen) {
     load();
   }
 
-  async function load(onward = false) {
-    if (loading) return;
-    loading = true;
-    try {
-      if (!onward || tables === null) {
-        const answer = await call("GET", `${pathOf(name)}/tables`);
-        tables = answer.tables;
-        if (!tables.some((one) => one.name === table)) table = tables[0]?.name ?? null;
-      }
-      if (table !== null) {
-        const before = onward && content?.next ? `&before=${content.next}` : "";
-        const of = table;
-        const answer = await call("GET", `${pathOf(name)}/rows?table=${encodeURIComponent(of)}&limit=50${before}`);
-        if (of === table) {
-          content = onward && content ? { ...answer, rows: [...content.rows, ...answer.rows] } : answer;
-          onFirst = !onward;
-        }
-      }
-      problem = null;
-    } catch (error) {
-      problem = error;
-    } finally {
-      loading = false;
+  const loader = loading(async (onward = false) => {
+    if (!onward || tables === null) {
+      const answer = await call("GET", `${pathOf(name)}/tables`);
+      tables = answer.tables;
+      if (!tables.some((one) => one.name === table)) table = tables[0]?.name ?? null;
     }
-    invalidate();
-  }
+    if (table !== null) {
+      const before = onward && content?.next ? `&before=${content.next}` : "";
+      const of = table;
+      const answer = await call("GET", `${pathOf(name)}/rows?table=${encodeURIComponent(of)}&limit=50${before}`);
+      if (of === table) {
+        content = onward && content ? { ...answer, rows: [...content.rows, ...answer.rows] } : answer;
+        onFirst = !onward;
+      }
+    }
+  });
+  const { load } = loader;
   return {
     element,
     load,
@@ -1079,8 +1079,8 @@ function rowsTab(name, chosen) {
       if (plan && runs(plan) && onFirst) await load();
     },
     paint(plan) {
-      trouble.replaceChildren(...(problem ? [problemText(problem)] : []));
-      const empty = problem === null && tables !== null && (table === null || (content !== null && content.rows.length === 0));
+      trouble.replaceChildren(...(loader.problem ? [problemText(loader.problem)] : []));
+      const empty = loader.problem === null && tables !== null && (table === null || (content !== null && content.rows.length === 0));
       setEmpty(none, empty, () => emptyState("No rows yet",
         plan.run === null ? "Start the plan; the newest rows that land show here." : "Nothing has landed in this table so far."));
       controls.hidden = (tables?.length ?? 0) === 0;
@@ -1148,28 +1148,17 @@ function compact(value, indent = 0) {
 function historyTab(name) {
   let list = null;
   let next = null;
-  let problem = null;
-  let loading = false;
   const body = h("ol", { class: "runs" });
   const trouble = h("div");
   const none = h("div");
   const more = h("button", { type: "button", on: { click: () => load(true) } }, "Load older");
-  async function load(onward = false) {
-    if (loading) return;
-    loading = true;
-    try {
-      const before = onward && next !== null ? `&before=${next}` : "";
-      const answer = await call("GET", `${pathOf(name)}/runs?limit=20${before}`);
-      list = onward ? [...list, ...answer.runs] : answer.runs;
-      next = answer.next;
-      problem = null;
-    } catch (error) {
-      problem = error;
-    } finally {
-      loading = false;
-    }
-    invalidate();
-  }
+  const loader = loading(async (onward = false) => {
+    const before = onward && next !== null ? `&before=${next}` : "";
+    const answer = await call("GET", `${pathOf(name)}/runs?limit=20${before}`);
+    list = onward ? [...list, ...answer.runs] : answer.runs;
+    next = answer.next;
+  });
+  const { load } = loader;
   return {
     element: h("section", {}, trouble, none, body, more),
     load,
@@ -1177,7 +1166,7 @@ function historyTab(name) {
       if (plan === name && event.startsWith("run_")) soon(load);
     },
     paint(plan, now) {
-      trouble.replaceChildren(...(problem ? [problemText(problem)] : []));
+      trouble.replaceChildren(...(loader.problem ? [problemText(loader.problem)] : []));
       setEmpty(none, list !== null && list.length === 0, () => emptyState("No run yet", "Start the plan; each of its runs is kept here."));
       more.hidden = next === null;
       keyed(body, list ?? [], (run) => `${run.run} ${run.state} ${run.ended}`, (run) => runCard(name, run, now));

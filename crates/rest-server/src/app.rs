@@ -5,6 +5,7 @@ use std::sync::Arc;
 use entities::Moment;
 use http::StatusCode;
 use service::{Service, Snapshot};
+use store::ReaderOpener;
 use tokio::sync::Semaphore;
 
 use crate::events::Hub;
@@ -23,6 +24,8 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     pub(crate) metrics: HttpMetrics,
     pub(crate) page: Page,
+    /// Opens the plans' stores for reading.
+    pub(crate) stores: Arc<dyn ReaderOpener>,
     pub(crate) version: &'static str,
     pub(crate) started: Moment,
     readers: Arc<Semaphore>,
@@ -36,6 +39,7 @@ impl App {
         service: Service,
         guard: Guard,
         hub: Hub,
+        stores: Arc<dyn ReaderOpener>,
         version: &'static str,
         started: Moment,
     ) -> App {
@@ -45,6 +49,7 @@ impl App {
             hub,
             metrics: HttpMetrics::new(),
             page: Page::new(),
+            stores,
             version,
             started,
             readers: Arc::new(Semaphore::new(READERS)),

@@ -1,6 +1,9 @@
 //! What a REST server is told.
 
+use std::sync::Arc;
+
 use entities::Secret;
+use store::ReaderOpener;
 
 /// What a REST server is told.
 #[derive(Clone, Debug)]
@@ -12,6 +15,8 @@ pub struct RestConfig {
     pub hosts: Vec<String>,
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
+    /// Opens the plans' stores for reading.
+    pub readers: Arc<dyn ReaderOpener>,
     /// `syncctl`'s version, for `/api/v1/` and metrics.
     pub version: &'static str,
 }

@@ -35,6 +35,41 @@ pub(crate) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// The kinds of problems, in one table: what the type of each ends in, and its title.
+macro_rules! kinds {
+    ($($kind:ident: $name:literal, $title:literal;)*) => {
+        /// What kind of problem it is, where the status does not say all. The API page explains each.
+        #[derive(Clone, Copy)]
+        enum Kind { $($kind),* }
+
+        impl Kind {
+            #[cfg(test)]
+            const ALL: &[Kind] = &[$(Kind::$kind),*];
+
+            fn name(self) -> &'static str {
+                match self { $(Kind::$kind => $name),* }
+            }
+
+            fn title(self) -> &'static str {
+                match self { $(Kind::$kind => $title),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    InvalidPlan: "invalid-plan", "The text is no plan that can run here";
+    OtherName: "other-name", "The text is of another plan";
+    UnknownTask: "unknown-task", "The plan has no such task";
+    CannotRun: "cannot-run", "The plan cannot run";
+    UnknownPlan: "unknown-plan", "There is no such plan";
+    Exists: "exists", "The plan is here already";
+    WrongState: "wrong-state", "That does not fit what the plan is doing";
+    Store: "store", "The plan's store cannot be used";
+    Storage: "storage", "What lasts cannot be read or written";
+    Closed: "closed", "The server is shutting down";
+}
+
 impl Problem {
     /// A problem of which the status says all.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
@@ -48,11 +83,10 @@ impl Problem {
         }
     }
 
-    /// A problem of a kind of its own, which the API page explains.
-    fn named(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+    fn of(kind: Kind, status: StatusCode, detail: impl Into<String>) -> Self {
         Problem {
-            kind: format!("/api#problem-{name}"),
-            title: title.to_owned(),
+            kind: format!("/api#problem-{}", kind.name()),
+            title: kind.title().to_owned(),
             ..Problem::new(status, detail)
         }
     }
@@ -66,21 +100,16 @@ impl Problem {
 
     /// There is no plan of that name.
     pub(crate) fn unknown_plan(name: &str) -> Self {
-        Problem::named(
+        Problem::of(
+            Kind::UnknownPlan,
             StatusCode::NOT_FOUND,
-            "unknown-plan",
-            "There is no such plan",
             format!("there is no plan `{}` here", name.escape_debug()),
         )
     }
 
     fn from_failure(failure: &Failure) -> Self {
-        let mut problem = Problem::named(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "cannot-run",
-            "The plan cannot run",
-            failure.message.clone(),
-        );
+        let mut problem =
+            Problem::of(Kind::CannotRun, StatusCode::UNPROCESSABLE_ENTITY, failure.message.clone());
         let place = failure.place.filter(|place| place.line > 0);
         problem.diagnostics.push(DiagnosticView {
             severity: SeverityWord::Error,
@@ -103,40 +132,24 @@ impl From<ServiceError> for Problem {
         let detail = error.to_string();
         match error {
             ServiceError::Unknown(name) => Problem::unknown_plan(name.as_str()),
-            ServiceError::Exists(_) => {
-                Problem::named(StatusCode::CONFLICT, "exists", "The plan is here already", detail)
-            }
+            ServiceError::Exists(_) => Problem::of(Kind::Exists, StatusCode::CONFLICT, detail),
             ServiceError::Invalid(diagnostics) => {
                 let text = &diagnostics.source.text;
                 let list = diagnostics.list.iter().map(|one| DiagnosticView::new(one, text)).collect();
-                let problem = Problem::named(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "invalid-plan",
-                    "The text is no plan that can run here",
-                    detail,
-                );
+                let problem = Problem::of(Kind::InvalidPlan, StatusCode::UNPROCESSABLE_ENTITY, detail);
                 Problem { diagnostics: list, ..problem }
             }
-            ServiceError::OtherName { .. } => Problem::named(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "other-name",
-                "The text is of another plan",
-                detail,
-            ),
-            ServiceError::UnknownTask { .. } => Problem::named(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "unknown-task",
-                "The plan has no such task",
-                detail,
-            ),
+            ServiceError::OtherName { .. } => {
+                Problem::of(Kind::OtherName, StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            ServiceError::UnknownTask { .. } => {
+                Problem::of(Kind::UnknownTask, StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
             ServiceError::WrongState { .. } => wrong_state(detail),
             ServiceError::Engine(error) => Problem::from(error),
-            ServiceError::Storage { .. } => Problem::named(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "storage",
-                "What lasts cannot be read or written",
-                detail,
-            ),
+            ServiceError::Storage { .. } => {
+                Problem::of(Kind::Storage, StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
             ServiceError::Closed => closed(),
             ServiceError::Bug(_) => {
                 tracing::error!(detail, "the service cannot answer");
@@ -154,12 +167,9 @@ impl From<EngineError> for Problem {
             EngineError::DuplicatePlan(_) | EngineError::WrongState { .. } => wrong_state(detail),
             EngineError::Plan(failure) => Problem::from_failure(&failure),
             EngineError::Store(error) => Problem::from(error),
-            EngineError::Budgets { .. } => Problem::named(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "storage",
-                "What lasts cannot be read or written",
-                detail,
-            ),
+            EngineError::Budgets { .. } => {
+                Problem::of(Kind::Storage, StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
             EngineError::Closed => closed(),
         }
     }
@@ -176,28 +186,20 @@ impl From<StoreError> for Problem {
             | StoreError::PlanChanged { .. }
             | StoreError::Foreign { .. }
             | StoreError::TakenOver { .. }
-            | StoreError::TooNew { .. } => {
-                Problem::named(StatusCode::CONFLICT, "store", "The plan's store cannot be used", detail)
-            }
-            StoreError::Broken { .. } => Problem::named(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store",
-                "The plan's store cannot be used",
-                detail,
-            ),
+            | StoreError::TooNew { .. } => Problem::of(Kind::Store, StatusCode::CONFLICT, detail),
+            StoreError::Broken { .. } => Problem::of(Kind::Store, StatusCode::SERVICE_UNAVAILABLE, detail),
         }
     }
 }
 
 fn wrong_state(detail: String) -> Problem {
-    Problem::named(StatusCode::CONFLICT, "wrong-state", "That does not fit what the plan is doing", detail)
+    Problem::of(Kind::WrongState, StatusCode::CONFLICT, detail)
 }
 
 fn closed() -> Problem {
-    Problem::named(
+    Problem::of(
+        Kind::Closed,
         StatusCode::SERVICE_UNAVAILABLE,
-        "closed",
-        "The server is shutting down",
         "the server is shutting down: what ran goes on when it starts again",
     )
 }
@@ -213,5 +215,21 @@ impl IntoResponse for Problem {
             headers.append(name, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Kind;
+
+    /// The type of a problem leads to a row of the page, and no row is of a kind that is none.
+    #[test]
+    fn the_api_page_explains_every_kind_of_problem() {
+        let page = include_str!("../page/api.html");
+        let rows = page.split("id=\"problem-").skip(1).filter_map(|rest| rest.split('"').next());
+        let kinds: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(rows.collect::<BTreeSet<_>>(), kinds);
     }
 }

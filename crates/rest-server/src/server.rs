@@ -39,7 +39,8 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> std::io::Result<()> {
     let hub = Hub::new(boot()?);
-    let app = App::new(service.clone(), Guard::new(&config), hub.clone(), config.version, now());
+    let stores = Arc::clone(&config.readers);
+    let app = App::new(service.clone(), Guard::new(&config), hub.clone(), stores, config.version, now());
     let router = routes::router(Arc::new(app));
     let permits = Arc::new(Semaphore::new(config.connections.max(1)));
     let (closing, closed) = watch::channel(false);

@@ -227,7 +227,8 @@ fn spec_of(
     let records = spec.records().map(|foreach| foreach.name.as_str());
     let made_again = made_again(conn, run, number, records)?;
     let needs_all = full_refresh || every || needs_all(plan, index);
-    let drawn = if batch.is_some() && needs_all { drawn(conn, run, number, records)? } else { HashSet::new() };
+    let drawn =
+        if batch.is_some() && needs_all { drawn(conn, run, number, records)? } else { HashSet::new() };
     let repeats: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM _sync_tasks WHERE id >= ?1 AND run = ?2 AND spec = ?3 AND origin IS NOT NULL)",
         params![first_task, run.0, number],

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use entities::{Failure, FailureClass, FailureKind, SyncPlan};
+use entities::{Failure, FailureClass, FailureKind, Secrets, SyncPlan};
 use serde_json::Value;
 use store::{FailureRow, RequestRow};
 
@@ -45,11 +45,10 @@ pub(crate) struct Causes {
 
 impl Causes {
     /// Those of a run, for a report. A ledger that cannot be read now takes nothing from a report but this.
-    pub(crate) fn of_run(plan: &SyncPlan, run: i64) -> Vec<Cause> {
+    pub(crate) fn of_run(plan: &SyncPlan, secrets: &Secrets, run: i64) -> Vec<Cause> {
         let mut causes = Causes::new(SHOWN.0 * SHOWN.1);
-        match compose::reader(plan)
-            .and_then(|reader| Ok(reader.each_failure_of(run, |row| causes.note(row))?))
-        {
+        let Ok(Some(reader)) = compose::reader(plan, secrets) else { return Vec::new() };
+        match reader.each_failure_of(run, |row| causes.note(row)) {
             Ok(()) => causes.into_list(),
             Err(_) => Vec::new(),
         }

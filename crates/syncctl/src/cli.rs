@@ -1,6 +1,7 @@
 //! The command line as it is typed: subcommands, flags and their help. The doc comments are what
 //! `--help` and the manual say. Not what the commands do: one file each under `commands/`.
 
+mod landed;
 mod plans;
 mod serve;
 mod values;
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use landed::{ExportArgs, VerifyArgs};
 pub(crate) use plans::{
     AddArgs, ListArgs, NamesArgs, PlansArgs, PlansCommand, RemoveArgs, ServerArgs, ShowArgs, StartArgs,
     WatchArgs,
 };
 pub(crate) use serve::{LogKind, ServeArgs};
-pub(crate) use values::{FormatKind, OutputKind, ProgressKind};
+pub(crate) use values::{ExportFormat, FormatKind, OutputKind, ProgressKind};
 use values::{parse_assignment, parse_duration};
 
 /// Keeps a local copy of what HTTP APIs hold, exactly once.
@@ -40,6 +42,7 @@ In this order, with a plan of your own:
   syncctl run plan.toml           fetch; again, and it asks for what is new
   syncctl failures plan.toml      what failed, why, and where in the plan
   syncctl retry plan.toml         just that once more
+  syncctl verify plan.toml        does the store hold what its ledger says?
 
 Examples:
   syncctl run plans/quickstart.toml         run a plan on the built-in practice API
@@ -69,6 +72,8 @@ pub(crate) enum Command {
     Failures(FailuresArgs),
     Retry(RetryArgs),
     Trace(TraceArgs),
+    Verify(VerifyArgs),
+    Export(ExportArgs),
     Serve(ServeArgs),
     Plans(PlansArgs),
     Schema(SchemaArgs),
@@ -287,6 +292,7 @@ pub(crate) struct ValidateArgs {
 /// What is known before the first answer is told apart from what is estimated from earlier runs, and from
 /// what nobody can know yet. Cursors are taken into account, and so is what is used of the limits already:
 /// to find that, secrets are looked up in the environment and in files, and sent nowhere; commands are not run.
+/// A store in PostgreSQL is the one exception: it is asked what earlier runs were like.
 ///
 /// With --within, exit code 1 says that it will not fit.
 #[derive(Args, Debug)]

@@ -3,6 +3,7 @@
 mod completions;
 mod doctor;
 mod explain;
+mod export;
 mod failures;
 mod init;
 mod man;
@@ -15,6 +16,7 @@ mod serve;
 mod status;
 mod trace;
 mod validate;
+mod verify;
 
 use crate::cli::Command;
 use crate::context::Context;
@@ -33,6 +35,8 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Preview(args) => preview::preview(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Trace(args) => trace::trace(&args, context),
+        Command::Verify(args) => verify::verify(&args, context),
+        Command::Export(args) => export::export(&args, context),
         Command::Serve(args) => serve::serve(&args, context),
         Command::Plans(args) => plans::plans(&args.command, context),
         Command::Schema(args) => schema::schema(&args),

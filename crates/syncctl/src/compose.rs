@@ -1,9 +1,9 @@
 //! Puts the parts together: which store, which worker, which practice API. The only place that
 //! names the concrete ones.
 
-use std::fs::{File, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+mod stores;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,12 +12,15 @@ use entities::{StoreOpener, SyncPlan, WorkerFactory};
 use http_worker::{HttpConfig, HttpWorkers, Reach};
 use sandbox::{Offers, Sandbox, SandboxConfig};
 use serde_json::Value;
-use store::{SqliteReader, Stores};
+use store::Stores;
 
+use self::stores::AllStores;
 use crate::context::Context;
-use crate::exit::{Exit, Problem};
+use crate::exit::Problem;
 use crate::look::Looks;
 use crate::plan_file;
+
+pub(crate) use self::stores::{AllReaders, existing, holder, reader};
 
 /// More workers than this are not started unless asked for, whatever `concurrency` says.
 const MOST_WORKERS: u32 = 1024;
@@ -42,7 +45,7 @@ pub(crate) async fn compose(
     let config = http_config(practice.as_ref(), context);
     let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
     let workers = workers.unwrap_or_else(|| enough_workers(plan));
-    let engine = engine(Arc::new(factory), (workers, workers), stores(command_line, context), context)?;
+    let engine = engine(Arc::new(factory), (workers, workers), opener(command_line, context), context)?;
     Ok(Composition { engine, practice })
 }
 
@@ -77,7 +80,7 @@ pub(crate) async fn serving(
     let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
     // A quarter, and with few of them more.
     let per_run = (workers / 4).max(16).min(workers);
-    let engine = engine(Arc::new(factory), (workers, per_run), stores(command_line, context), context)?;
+    let engine = engine(Arc::new(factory), (workers, per_run), opener(command_line, context), context)?;
     Ok(Composition { engine, practice: Some(practice) })
 }
 
@@ -117,6 +120,7 @@ fn http_config(practice: Option<&Sandbox>, context: &Context) -> HttpConfig {
         clock: Arc::clone(&context.clock),
         extra_roots: None,
         state_dir: context.state_dir.clone(),
+        spool_dir: Some(context.spool_dir.clone()),
     }
 }
 
@@ -136,45 +140,13 @@ fn engine(
     })?)
 }
 
-fn stores(command_line: String, context: &Context) -> Arc<dyn StoreOpener> {
-    let stores = Stores::new(command_line);
+fn opener(command_line: String, context: &Context) -> Arc<dyn StoreOpener> {
+    let stores = AllStores::new(command_line, context);
     #[cfg(debug_assertions)]
-    if context.tears {
+    if context.sabotage == Some(entities::Sabotage::Torn) {
         return Arc::new(crate::torn::TornStores(stores));
     }
-    #[cfg(not(debug_assertions))]
-    let _ = context;
     Arc::new(stores)
-}
-
-/// Reads a plan's store without its lock.
-pub(crate) fn reader(plan: &SyncPlan) -> Result<SqliteReader, Problem> {
-    Ok(SqliteReader::open(&store_path(plan))?)
-}
-
-/// The file of the store's ledger.
-pub(crate) fn store_path(plan: &SyncPlan) -> PathBuf {
-    plan.store.ledger().unwrap_or_default()
-}
-
-/// Who writes the store now: `syncctl run plan.toml (pid 123, since …)`; none if nobody does.
-/// Asks the lock, which the system gives back when its holder dies.
-pub(crate) fn holder(plan: &SyncPlan) -> Option<String> {
-    let file = File::open(store::lock_path(&store_path(plan))).ok()?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Some(io::read_to_string(file).ok()?.trim().to_owned()),
-        Ok(()) | Err(TryLockError::Error(_)) => None,
-    }
-}
-
-/// The problem that there is no store yet, if so.
-pub(crate) fn store_exists(plan: &SyncPlan, run_it: &str) -> Result<(), Problem> {
-    let path = store_path(plan);
-    if path.exists() {
-        return Ok(());
-    }
-    let text = format!("plan {} has no store yet: there is no `{}`", plan.name, path.display());
-    Err(Problem { exit: Exit::No, ..Problem::wrong(text) }.help(format!("run it first: {run_it}")))
 }
 
 /// As many as the plan's endpoints may have in flight together.

@@ -25,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) state_dir: Option<PathBuf>,
     /// Where what nobody will want again is kept meanwhile.
     pub(crate) temp_dir: PathBuf,
+    /// Where answers go that are too large for memory.
+    pub(crate) spool_dir: PathBuf,
     /// How many columns a line on stdout may have.
     pub(crate) width: usize,
     /// What is said on stderr is one JSON object a line (`--progress json`).
@@ -47,9 +49,9 @@ pub(crate) struct Context {
     pub(crate) token: Option<Secret>,
     /// `NOTIFY_SOCKET`: where systemd wants to be told that a service is ready (sd_notify(3)).
     pub(crate) notify_socket: Option<String>,
-    /// `SYNCCTL_TEST_TORN=1`: for the control of the crash test, see `torn.rs`.
+    /// `SYNCCTL_SABOTAGE`: for the controls of the crash laboratory (`cargo xtask crash`).
     #[cfg(debug_assertions)]
-    pub(crate) tears: bool,
+    pub(crate) sabotage: Option<entities::Sabotage>,
     /// See [`Context::now`].
     pub(crate) clock: Arc<dyn Fn() -> Moment + Send + Sync>,
     /// The wall clock, read anew each time: what a server's schedules follow, through sleep and corrections.
@@ -67,6 +69,7 @@ impl Context {
             program: program(),
             state_dir: state_dir(),
             temp_dir: env::temp_dir(),
+            spool_dir: spool_dir(),
             width: width(),
             json,
             colour: !json && coloured(stderr_is_terminal),
@@ -88,7 +91,7 @@ impl Context {
             token: variable("SYNCCTL_TOKEN").map(Secret::new),
             notify_socket: variable("NOTIFY_SOCKET"),
             #[cfg(debug_assertions)]
-            tears: variable("SYNCCTL_TEST_TORN").as_deref() == Some("1"),
+            sabotage: variable("SYNCCTL_SABOTAGE").and_then(|word| entities::Sabotage::of(&word)),
             clock: clock(),
             wall: Arc::new(wall),
         }
@@ -195,6 +198,13 @@ fn state_dir() -> Option<PathBuf> {
     let home =
         || env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".local/state"));
     given.or_else(home).map(|directory| directory.join("syncctl"))
+}
+
+/// `$TMPDIR`, else `/var/tmp`, which is for what is large: `/tmp` may be in memory.
+fn spool_dir() -> PathBuf {
+    let large = PathBuf::from("/var/tmp");
+    let said = variable("TMPDIR").is_some();
+    if !said && large.is_dir() { large } else { env::temp_dir() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "schedules follow the wall clock")]

@@ -93,6 +93,13 @@ pub(crate) fn secrets_at_hand(plan: &SyncPlan, path: &Path, context: &Context) -
     at_hand
 }
 
+/// The secrets that a plan's `[store]` names, for commands that read what has landed. Here also commands are run, for
+/// without them nothing could be read.
+pub(crate) fn secrets_of_store(plan: &SyncPlan, path: &Path, context: &Context) -> Result<Secrets, Problem> {
+    plan::resolve_store_secrets(plan, &context.lookup_for(path))
+        .map_err(|diagnostics| Problem::diagnosed(diagnostics.render(context.colour)))
+}
+
 /// Checks names of tasks that were typed.
 pub(crate) fn check_tasks(plan: &SyncPlan, tasks: &[String]) -> Result<(), Problem> {
     for task in tasks {
@@ -106,6 +113,24 @@ pub(crate) fn check_tasks(plan: &SyncPlan, tasks: &[String]) -> Result<(), Probl
         }
     }
     Ok(())
+}
+
+/// The tables that were named, or all of a plan's.
+pub(crate) fn tables(plan: &SyncPlan, named: &[String]) -> Result<Vec<String>, Problem> {
+    let mut known: Vec<String> = Vec::new();
+    for task in &plan.tasks {
+        if !known.contains(&task.table) {
+            known.push(task.table.clone());
+        }
+    }
+    if let Some(stray) = named.iter().find(|name| !known.contains(name)) {
+        let problem = Problem::wrong(format!("plan {} has no table `{stray}`", plan.name));
+        return Err(match nearest(stray, known.iter().map(String::as_str)) {
+            Some(name) => problem.help(format!("did you mean `{name}`?")),
+            None => problem.help(format!("it has {}", known.join(", "))),
+        });
+    }
+    Ok(if named.is_empty() { known } else { known.into_iter().filter(|name| named.contains(name)).collect() })
 }
 
 /// The command that does `verb` to a plan, as it can be copied.

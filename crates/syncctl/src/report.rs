@@ -38,6 +38,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) look: &'a str,
     /// The command that shows all failures.
     pub(crate) failures_command: &'a str,
+    /// The command that exports.
+    pub(crate) export_command: &'a str,
     /// Colours.
     pub(crate) colour: bool,
 }
@@ -119,14 +121,17 @@ impl Shown<'_> {
             return String::new();
         }
         let Some(most) = self.largest() else { return String::new() };
-        let select = format!("select * from {} limit 5", identifier(&most.table));
-        format!(
-            "\nThe rows are in {}. Look at them:\n  sqlite3 {} {}\n  {}\n",
-            self.paint().bold(&store(self.plan)),
-            store(self.plan),
-            quoted(&select),
-            self.look,
-        )
+        let look = match &self.plan.store {
+            StoreTarget::Sqlite(_) => {
+                let select = format!("select * from {} limit 5", identifier(&most.table));
+                format!("sqlite3 {} {}", store(self.plan), quoted(&select))
+            }
+            StoreTarget::Postgres(_) | StoreTarget::Jsonl(_) | StoreTarget::Parquet(_) => {
+                format!("{} {} --to - | head -n 5", self.export_command, quoted(&most.table))
+            }
+        };
+        let place = self.paint().bold(&store(self.plan));
+        format!("\nThe rows are in {place}. Look at them:\n  {look}\n  {}\n", self.look)
     }
 
     /// The task that landed most in a table that can be looked at: a copy that is to replace another

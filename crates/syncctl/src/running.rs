@@ -96,7 +96,14 @@ async fn watched(args: &Running<'_>, plan: &SyncPlan, secrets: Secrets, context:
     // Read while the store is open: its writer closes last and takes the WAL with it.
     let failed = |report: &RunReport| report.tasks.values().any(|task| task.failed > 0);
     let of_run = ended.report.as_ref().filter(|report| failed(report));
-    let causes = of_run.map(|report| Causes::of_run(plan, report.run.0)).unwrap_or_default();
+    let causes = match of_run.map(|report| report.run.0) {
+        Some(run) => {
+            let (plan, secrets) = (plan.clone(), secrets.clone());
+            let read = tokio::task::spawn_blocking(move || Causes::of_run(&plan, &secrets, run));
+            read.await.unwrap_or_default()
+        }
+        None => Vec::new(),
+    };
     if ended.aborted {
         drop(engine);
     } else {
@@ -117,6 +124,7 @@ async fn watched(args: &Running<'_>, plan: &SyncPlan, secrets: Secrets, context:
             secrets: &secrets,
             look: &plan_file::command_on("status", args.path, context),
             failures_command: &plan_file::command_on("failures", args.path, context),
+            export_command: &plan_file::command_on("export", args.path, context),
             colour: context.stdout_colour,
         };
         to_stdout(&shown.text());

@@ -35,6 +35,28 @@ pub(crate) fn say(text: &str, context: &Context) {
     }
 }
 
+/// Says how far something is that takes longer than people like to wait without a word.
+pub(crate) struct Patience<'c> {
+    next: Moment,
+    every: Duration,
+    context: &'c Context,
+}
+
+impl<'c> Patience<'c> {
+    /// From now on, at most once in so long.
+    pub(crate) fn new(every: Duration, context: &'c Context) -> Patience<'c> {
+        Patience { next: context.now() + every, every, context }
+    }
+
+    pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
+        let now = self.context.now();
+        if now >= self.next {
+            say(&text(), self.context);
+            self.next = now + self.every;
+        }
+    }
+}
+
 /// A message as `--progress json` has it.
 pub(crate) fn message(text: &str, now: Moment) -> String {
     json!({"event": "message", "text": text, "at": now.to_rfc3339()}).to_string()

@@ -114,6 +114,18 @@ impl Running {
         Ok(())
     }
 
+    /// Waits for its end, and watches its memory until then: what it had at most, in bytes.
+    pub(crate) fn end_with_peak(mut self) -> Result<(Finished, u64)> {
+        let mut peak = 0;
+        while self.child.try_wait()?.is_none() {
+            ensure!(self.age() < PATIENCE, "{} takes more than {PATIENCE:?}", self.name);
+            // A child that has just ended has none.
+            peak = self.peak_memory().unwrap_or(peak);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok((self.end()?, peak))
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Result<Finished> {
         let before = cpu_of_ended_children()?;

@@ -18,8 +18,8 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<()> {
     let server = Server::start(&bench.sandbox(), false)?;
     let (mut typed, mut value, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
-        typed.push(by_hand(bench, &server, "typed", round)?);
-        value.push(by_hand(bench, &server, "value", round)?);
+        typed.push(by_hand(bench, &server, "sqlite", round)?);
+        value.push(by_hand(bench, &server, "sqlite-value", round)?);
         ours.push(syncctl(bench, &server, round)?);
     }
 
@@ -50,7 +50,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<()> {
 
 fn by_hand(bench: &mut Bench, server: &Server, how: &str, round: u32) -> Result<Finished> {
     let database = bench.place("records-by-hand")?.join(format!("{how}-{round}.db"));
-    let words = ["records", &server.origin(), &PAGES.to_string(), &database.to_string_lossy(), how];
+    let words = ["by-hand", &server.origin(), &PAGES.to_string(), how, &database.to_string_lossy()];
     let finished = timed(&mut bench.bare_loop(&words), &bench.scratch.join("bare"))?;
     finished.must_succeed()?;
     check(bench, &database, "")?;

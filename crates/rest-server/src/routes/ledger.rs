@@ -1,13 +1,13 @@
 //! What a plan's store holds: runs, requests, tables, rows. Read beside the run that may be writing.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use entities::PlanName;
 use http::StatusCode;
 use serde::Deserialize;
-use store::{RequestFilter, RequestState, SqliteReader};
+use store::{Reader, RequestFilter, RequestState};
 use utoipa::ToSchema;
 
 use crate::app::{App, Shared};
@@ -99,7 +99,7 @@ pub(crate) async fn list_runs(
         let next = rows.last().map(|row| row.run).filter(|_| more);
         Ok(RunList { runs: rows.into_iter().map(RunView::from).collect(), next })
     });
-    Ok(Json(found.await?.unwrap_or(RunList { runs: Vec::new(), next: None })))
+    Ok(Json(found.await?.unwrap_or_default()))
 }
 
 /// Show a run
@@ -164,7 +164,7 @@ pub(crate) async fn list_tables(State(app): Shared, Named(name): Named) -> Resul
         let tables = reader.tables(Some(ledger.plan.as_str()))?;
         Ok(TableList { tables: tables.into_iter().map(TableView::from).collect() })
     });
-    Ok(Json(found.await?.unwrap_or(TableList { tables: Vec::new() })))
+    Ok(Json(found.await?.unwrap_or_default()))
 }
 
 /// Look at rows
@@ -187,11 +187,9 @@ pub(crate) async fn list_rows(
             let rows = reader.rows(ledger.plan.as_str(), &table, page.before, limit, CELL)?;
             // A plan that has not run yet owns its tables all the same.
             let known = rows.is_some() || ledger.tables.contains(&table);
-            let none = || RowList { table: table.clone(), columns: Vec::new(), rows: Vec::new(), next: None };
             Ok(match rows {
                 Some(rows) => Some(RowList::new(table, rows)),
-                None if known => Some(none()),
-                None => None,
+                None => known.then(|| RowList::empty(table)),
             })
         }
     });
@@ -199,12 +197,7 @@ pub(crate) async fn list_rows(
         Some(found) => found,
         // No store yet: whether the table is one of the plan's is for the plan to say.
         None => app.service.detail(&name).await?.plan.and_then(|plan| {
-            plan.tasks.iter().any(|task| task.table == table).then(|| RowList {
-                table: table.clone(),
-                columns: Vec::new(),
-                rows: Vec::new(),
-                next: None,
-            })
+            plan.tasks.iter().any(|task| task.table == table).then(|| RowList::empty(table.clone()))
         }),
     };
     found.map(Json).ok_or_else(|| {
@@ -236,29 +229,24 @@ struct Ledger {
 async fn read<T: Send + 'static>(
     app: &App,
     name: &PlanName,
-    question: impl FnOnce(&SqliteReader, &Ledger) -> Result<T, Problem> + Send + 'static,
+    question: impl FnOnce(&Reader, &Ledger) -> Result<T, Problem> + Send + 'static,
 ) -> Result<Option<T>, Problem> {
     let detail = app.service.detail(name).await?;
     let Some(plan) = detail.plan else { return Ok(None) };
-    let Some(path) = plan.store.ledger() else { return Ok(None) };
     let ledger = Ledger {
         plan: name.clone(),
         text: detail.text,
         tables: plan.tasks.iter().map(|task| task.table.clone()).collect(),
     };
-    app.blocking(move || match open(&path)? {
-        Some(reader) => question(&reader, &ledger).map(Some),
-        None => Ok(None),
+    let (service, stores) = (app.service.clone(), Arc::clone(&app.stores));
+    app.blocking(move || {
+        let secrets = service.secrets_of_store(&plan)?;
+        match stores.open(&plan.store, &secrets)? {
+            Some(reader) => question(&reader, &ledger).map(Some),
+            None => Ok(None),
+        }
     })
     .await
-}
-
-/// None if there is no store, or one that no plan has run into.
-fn open(path: &PathBuf) -> Result<Option<SqliteReader>, Problem> {
-    match std::fs::metadata(path) {
-        Ok(found) if found.len() > 0 => Ok(Some(SqliteReader::open(path)?)),
-        _ => Ok(None),
-    }
 }
 
 fn limit(asked: Option<u32>, otherwise: usize) -> Result<usize, Problem> {

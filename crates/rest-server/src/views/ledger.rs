@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{RequestView, RunView};
 
 /// Runs of a plan, newest first.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub(crate) struct RunList {
     /// The runs.
     pub(crate) runs: Vec<RunView>,
@@ -28,7 +28,7 @@ pub(crate) struct RequestList {
 }
 
 /// The tables that a plan made.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub(crate) struct TableList {
     /// By name.
     pub(crate) tables: Vec<TableView>,
@@ -123,5 +123,10 @@ impl RowList {
                 .collect(),
             next: found.next,
         }
+    }
+
+    /// Of a table that nothing has landed in.
+    pub(crate) fn empty(table: String) -> Self {
+        RowList { table, columns: Vec::new(), rows: Vec::new(), next: None }
     }
 }

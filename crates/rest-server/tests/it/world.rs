@@ -71,6 +71,7 @@ impl World {
             token: Secret::new(TOKEN.to_owned()),
             hosts: vec!["sync.example".to_owned()],
             connections: 64,
+            readers: Arc::new(store::Readers),
             version: "0.0.0-test",
         };
         change(&mut config);
@@ -239,6 +240,7 @@ async fn service(sandbox: &Sandbox, directory: &std::path::Path) -> Service {
         clock: Arc::clone(&clock),
         extra_roots: None,
         state_dir: Some(state.clone()),
+        spool_dir: None,
     };
     let engine = SyncEngine::new(EngineConfig {
         workers: 8,

@@ -1,6 +1,6 @@
-//! Columns: names, types, widening; no digit changes.
+//! How SQLite holds values, digit by digit, and what a rebuilt table keeps.
 
-use entities::{Mode, RunEnd};
+use entities::Mode;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
@@ -67,66 +67,6 @@ fn types_widen_and_values_stay() {
 }
 
 #[test]
-fn names_that_clash_or_are_none() {
-    let mut f = Fixture::new();
-    let plan = plan("p", vec![spec("t \"x\"", Mode::Append, &[])]);
-    let run = f.begin(&plan);
-    let record = json!({"Id": 1, "id": 2, "ID": 3, "": 4, "_task": 5, "a\"b": 6, "n\u{0}l": 7, "_more": 8, "rowid": 9, "select": 10});
-    f.land(run, 0, 0, json!([record]));
-    f.open();
-    f.begin(&plan);
-    f.land(run, 0, 1, json!([record]));
-    assert_eq!(
-        f.rows("SELECT source, name FROM _sync_columns ORDER BY place"),
-        [
-            "'Id','Id'",
-            "'id','id_2'",
-            "'ID','ID_3'",
-            "'','_empty'",
-            "'_task','_task_2'",
-            "'a\"b','a\"b'",
-            "'n\u{0}l','n\u{FFFD}l'",
-            "'_more','_more_2'",
-            "'rowid','rowid'",
-            "'select','select'"
-        ]
-    );
-    let expected = "1,2,3,4,5,6,7,8,9,10";
-    let held = f.rows("SELECT \"Id\", id_2, \"ID_3\", _empty, _task_2, \"a\"\"b\", \"n\u{FFFD}l\", _more_2, \"rowid\", \"select\" FROM \"t \"\"x\"\"\"");
-    assert_eq!(held, [expected, expected]);
-}
-
-#[test]
-fn more_columns_than_a_row_holds() {
-    let mut f = Fixture::new();
-    let wide = |from: usize, to: usize, id: i64| {
-        let mut record = serde_json::Map::new();
-        for n in from..to {
-            record.insert(format!("c{n}"), json!(n));
-        }
-        record.insert("id".to_owned(), json!(id));
-        Value::Object(record)
-    };
-    let mut parent = spec("t", Mode::Merge, &["id"]);
-    parent.table = "t".to_owned();
-    let plan = plan("p", vec![parent, spec("r", Mode::Replace, &["id"])]);
-    let run = f.begin(&plan);
-    f.land(run, 0, 0, json!([wide(0, 1950, 1)]));
-    f.land(run, 0, 1, json!([wide(0, 1950, 1)]));
-    assert_eq!(f.rows("SELECT c0, c1898, json_extract(_more, '$.c1949') FROM t"), ["0,1898,1949"]);
-    f.land(run, 1, 0, json!([wide(0, 1950, 1)]));
-    f.end(run, &[(0, 0), (1, 0)], RunEnd::Complete);
-    assert_eq!(f.rows("SELECT c0, json_extract(_more, '$.c1949') FROM r"), ["0,1949"]);
-    let run = f.begin(&plan);
-    f.land(run, 1, 0, json!([wide(1000, 2990, 2)]));
-    f.end(run, &[(0, 0), (1, 0)], RunEnd::Complete);
-    assert_eq!(
-        f.rows("SELECT id, c0, c1000, json_extract(_more, '$.c1899'), json_extract(_more, '$.c2989') FROM r"),
-        ["2,null,1000,1899,2989"]
-    );
-}
-
-#[test]
 fn a_rebuild_keeps_what_users_added() {
     let mut f = Fixture::new();
     let plan = plan("p", vec![spec("t", Mode::Merge, &["id"])]);
@@ -183,7 +123,7 @@ fn same(value: &Value, held: &str) -> bool {
         Value::Bool(b) => held == if *b { "1" } else { "0" } || text == b.to_string(),
         Value::Number(n) => {
             let exact = |i: i64| i.abs() <= 1 << 53 && text == format!("{:?}", i as f64);
-            text == n.as_str() || n.as_i64().is_some_and(exact)
+            text == n.as_str().replace("e+", "e") || n.as_i64().is_some_and(exact)
         }
         Value::String(s) => held == format!("'{s}'"),
         other => held == format!("'{other}'"),

@@ -2,14 +2,14 @@
 
 use entities::{Entry, Landing, Mode, RunEnd};
 use serde_json::{Value, json};
-use store::{Rows, SqliteReader};
+use store::{Reader, Rows};
 
 use crate::fixture::{Fixture, plan, spec};
 
 const LONG: usize = 100;
 
-fn reader(f: &Fixture) -> SqliteReader {
-    SqliteReader::open(&f.path()).unwrap()
+fn reader(f: &Fixture) -> Reader {
+    Reader::open(&f.path()).unwrap()
 }
 
 fn rows(f: &Fixture, table: &str, before: Option<i64>, limit: usize) -> Rows {

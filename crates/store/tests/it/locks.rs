@@ -1,7 +1,7 @@
 //! The lock, the file's mode, versions, and files that are no store.
 
 use entities::{Secrets, StoreError, StoreOpener, StoreTarget};
-use store::{SqliteReader, Stores};
+use store::{Reader, Stores};
 
 use crate::fixture::Fixture;
 
@@ -17,7 +17,7 @@ fn the_second_is_told_who_has_it() {
         }
         other => panic!("{other:?}"),
     }
-    SqliteReader::open(&f.path()).unwrap();
+    Reader::open(&f.path()).unwrap();
     f.store = None;
     stores.open(&target, &Secrets::default()).unwrap();
 }
@@ -50,7 +50,7 @@ fn a_newer_ledger_is_refused() {
     f.store = None;
     let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(f.path()), &Secrets::default());
     assert!(matches!(result.err(), Some(StoreError::TooNew { found: 99, .. })));
-    assert!(matches!(SqliteReader::open(&f.path()).err(), Some(StoreError::TooNew { found: 99, .. })));
+    assert!(matches!(Reader::open(&f.path()).err(), Some(StoreError::TooNew { found: 99, .. })));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn what_is_no_store_is_named() {
     std::fs::write(&garbage, "this is not a database, however long it may be".repeat(100)).unwrap();
     let result = Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(garbage), &Secrets::default()).err();
     assert!(result.unwrap().to_string().contains("not a database"));
-    let error = SqliteReader::open(&directory.path().join("missing.db")).err();
+    let error = Reader::open(&directory.path().join("missing.db")).err();
     assert!(error.unwrap().to_string().contains("No such file"));
     let below = directory.path().join("new/directory/store.db");
     Stores::new("x".to_owned()).open(&StoreTarget::Sqlite(below), &Secrets::default()).unwrap();

@@ -1,22 +1,14 @@
-//! The store, on real files: every rule of landing, resuming and undoing.
+//! What is SQLite's own: its file, its SQL, its readers. What every kind of store does is in `store-testing`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod fixture;
 
-mod batches;
-mod children;
 mod columns;
 mod content;
-mod cursors;
-mod debts;
 mod locks;
 mod migrate;
-mod model;
-mod modes;
+mod own_objects;
 mod reader;
 mod readers;
 mod requests;
-mod resume;
-mod shapes;
-mod simulation;
 mod throughput;

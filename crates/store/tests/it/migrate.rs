@@ -2,7 +2,7 @@
 
 use entities::{Entry, Mode, ResumeMode, RunEnd};
 use serde_json::json;
-use store::{RequestFilter, SqliteReader};
+use store::{Reader, RequestFilter};
 
 use crate::fixture::{Fixture, batch, cursor, follow_up, landing_of, plan, spec, with_cursor};
 
@@ -33,7 +33,7 @@ fn an_unfinished_run_of_version_1_goes_on() {
         }
         f.sql(include_str!("ledger_v1.sql"));
         f.sql(DATA);
-        let reader = SqliteReader::open(&f.path()).unwrap();
+        let reader = Reader::open(&f.path()).unwrap();
         assert_eq!(reader.cursors("p", 9).unwrap()[0].value, Some(json!(5)), "read as it is");
         assert_eq!(reader.failures(2, 9).unwrap().len(), 1);
         let page = reader.requests(2, &RequestFilter::default(), None, 9).unwrap();

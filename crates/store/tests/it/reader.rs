@@ -2,7 +2,7 @@
 
 use entities::{Entry, Mode, RunEnd};
 use serde_json::json;
-use store::SqliteReader;
+use store::Reader;
 
 use crate::fixture::{Fixture, batch, cursor, failure, follow_up, landing_of, plan, spec, with_cursor};
 
@@ -14,7 +14,7 @@ fn answers_while_a_run_writes() {
     let (id, _) = f.land(run, 0, 3, json!([{"id": 1, "v": "x"}, {"id": 2, "v": "y"}]));
     f.land(run, 1, 0, json!([{"a": "b=c"}]));
     let failed = f.fail(run, 1, 4);
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
 
     let runs = reader.runs(Some("p"), 10).unwrap();
     assert_eq!((runs.len(), runs[0].state.as_str(), runs[0].ended.clone()), (1, "running", None));
@@ -72,7 +72,7 @@ fn answers_what_explain_failures_and_retry_ask() {
         }
     }
     f.fail(run, 1, 4);
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
     assert!(reader.history("p", 9).unwrap().is_empty(), "not finished");
     f.end(run, &[(0, 1), (1, 1)], RunEnd::Failed);
 

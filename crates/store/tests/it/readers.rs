@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use entities::{Mode, RunEnd, Secrets, StoreOpener, StoreTarget};
 use serde_json::json;
-use store::{RequestFilter, SqliteReader, Stores};
+use store::{Reader, RequestFilter, Stores};
 
 use crate::fixture::{Fixture, plan, spec};
 
@@ -13,23 +13,23 @@ use crate::fixture::{Fixture, plan, spec};
 fn what_is_not_there_is_not_made() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("none.db");
-    assert!(SqliteReader::open_if_there(&path).unwrap().is_none());
-    assert!(SqliteReader::open(&path).unwrap_err().to_string().contains("none.db"));
-    assert!(SqliteReader::open_if_there(&path.join("below")).unwrap().is_none());
+    assert!(Reader::open_if_there(&path).unwrap().is_none());
+    assert!(Reader::open(&path).unwrap_err().to_string().contains("none.db"));
+    assert!(Reader::open_if_there(&path.join("below")).unwrap().is_none());
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 
     // A file that a writer has just made, and one without a ledger.
     std::fs::write(&path, "").unwrap();
-    assert!(SqliteReader::open_if_there(&path).unwrap().is_none());
+    assert!(Reader::open_if_there(&path).unwrap().is_none());
     let other = directory.path().join("other.db");
     rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-    assert!(SqliteReader::open_if_there(&other).unwrap().is_none());
-    assert!(SqliteReader::open(&other).unwrap_err().to_string().contains("no ledger"));
+    assert!(Reader::open_if_there(&other).unwrap().is_none());
+    assert!(Reader::open(&other).unwrap_err().to_string().contains("no ledger"));
     std::fs::write(&path, "no database at all, but long enough to be looked at as if it were one".repeat(99))
         .unwrap();
-    let error = SqliteReader::open_if_there(&path).unwrap_err().to_string();
+    let error = Reader::open_if_there(&path).unwrap_err().to_string();
     assert!(error.contains("none.db") && error.contains("not a database"), "{error}");
-    assert!(SqliteReader::open_if_there(directory.path()).is_err(), "a directory");
+    assert!(Reader::open_if_there(directory.path()).is_err(), "a directory");
 }
 
 /// A store is made, written and closed again and again, while readers open it all the time.
@@ -44,7 +44,7 @@ fn nobody_waits() {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     // No error at any moment of a store's making, writing and closing.
-                    let Some(reader) = SqliteReader::open_if_there(&path).unwrap() else { continue };
+                    let Some(reader) = Reader::open_if_there(&path).unwrap() else { continue };
                     let runs = reader.runs(None, 5).unwrap();
                     let tables = reader.tables(None).unwrap();
                     for run in &runs {
@@ -84,7 +84,7 @@ fn a_reader_holds_no_snapshot() {
     let mut f = Fixture::new();
     let run = f.begin(&plan("p", vec![spec("t", Mode::Append, &[])]));
     f.land(run, 0, 0, json!([{"i": 0, "text": "x"}]));
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
     let held = reader.rows("p", "t", None, 10, 100).unwrap().unwrap();
     let long = "x".repeat(1 << 20);
     for n in 1..80 {
@@ -112,7 +112,7 @@ fn the_cost_of_a_question() {
         let each: Duration = began.elapsed() / TIMES;
         println!("{what}: {each:?}");
     };
-    let open = || SqliteReader::open(&f.path()).unwrap();
+    let open = || Reader::open(&f.path()).unwrap();
     timed("open", &|| drop(open()));
     timed("open + runs", &|| drop(open().runs(Some("p"), 20).unwrap()));
     timed("open + tables", &|| drop(open().tables(Some("p")).unwrap()));

@@ -2,7 +2,7 @@
 
 use entities::{Mode, RunEnd};
 use serde_json::{Value, json};
-use store::{RequestFilter, RequestState, SqliteReader};
+use store::{Reader, RequestFilter, RequestState};
 
 use crate::fixture::{Fixture, plan, spec};
 
@@ -11,7 +11,7 @@ fn filter(state: Option<RequestState>, task: Option<&str>) -> RequestFilter {
 }
 
 /// Every request that the filter lets through, by pages of `limit`.
-fn all(reader: &SqliteReader, run: i64, filter: &RequestFilter, limit: usize) -> Vec<i64> {
+fn all(reader: &Reader, run: i64, filter: &RequestFilter, limit: usize) -> Vec<i64> {
     let mut ids = Vec::new();
     let mut after = None;
     loop {
@@ -47,7 +47,7 @@ fn filters_and_pages() {
     let later = f.begin(&plan_p);
     let (last, _) = f.land(later, 0, 0, json!([{"n": 0}]));
 
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
     let states = [
         None,
         Some(RequestState::Failed),
@@ -98,7 +98,7 @@ fn a_page_ends_before_it_has_looked_at_everything() {
          SELECT {first} + i, {}, 0, {first} + i, 1, CASE i WHEN 449999 THEN 'skipped' ELSE 'done' END FROM n",
         run.0
     ));
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
     let skipped = filter(Some(RequestState::Skipped), None);
     let page = reader.requests(run.0, &skipped, None, 10).unwrap();
     assert!(
@@ -119,7 +119,7 @@ fn a_page_of_long_failures_has_bounds() {
         f.fail(run, 0, n);
     }
     f.sql(&format!("UPDATE _sync_tasks SET error = '\"{}\"'", "x".repeat(300_000)));
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
     let failed = filter(Some(RequestState::Failed), None);
     let page = reader.requests(run.0, &failed, None, 1_000).unwrap();
     assert_eq!(page.requests.len(), 13, "4 MiB");
@@ -136,7 +136,7 @@ fn runs_newest_first_by_pages() {
         let run = f.begin(&plan(name, vec![of]));
         f.end(run, &[(0, 0)], RunEnd::Complete);
     }
-    let reader = SqliteReader::open(&f.path()).unwrap();
+    let reader = Reader::open(&f.path()).unwrap();
     for (plan, before, limit, expected) in [
         (None, None, 2, vec![6, 5]),
         (None, Some(5), 9, vec![4, 3, 2, 1]),

@@ -51,7 +51,8 @@ pub(crate) struct ServeArgs {
     /// A program that plans may run for a secret, as they name it.
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_command: Vec<String>,
-    /// A store file outside the store root that plans may name, or a directory of such.
+    /// A store outside the store root that plans may name, a file or a directory, or a directory of such; `postgres`: any
+    /// PostgreSQL database that a plan's connection string reaches.
     #[arg(long, value_name = "PATH")]
     pub(crate) allow_store: Vec<PathBuf>,
     /// An address, a network or a host that plans may reach although it is not public, with a port or without:

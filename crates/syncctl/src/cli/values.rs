@@ -39,6 +39,17 @@ pub(crate) enum FormatKind {
     Github,
 }
 
+/// `--format` of an export
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A JSON object on each line.
+    Jsonl,
+    /// Comma-separated values with a header (RFC 4180).
+    Csv,
+    /// Apache Parquet, typed, zstd.
+    Parquet,
+}
+
 pub(super) fn parse_assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),

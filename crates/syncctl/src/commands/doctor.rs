@@ -3,6 +3,7 @@
 mod endpoint;
 mod limits;
 mod machine;
+mod store;
 
 use entities::{Secrets, SyncPlan};
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub(super) fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
     list.checks.extend(runtime.block_on(Box::pin(endpoints.checks()))?);
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     list.checks.extend(machine::state(context));
-    list.checks.extend(machine::store(&plan));
+    list.checks.extend(store::store(&plan, &secrets));
     let all = hidden(&plan, secrets);
     for check in &mut list.checks {
         check.text = all.redact(&check.text);

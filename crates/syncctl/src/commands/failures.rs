@@ -3,7 +3,7 @@
 
 use entities::SyncPlan;
 use serde_json::{Value, json};
-use store::{FailureRow, SqliteReader};
+use store::{FailureRow, Reader};
 
 use crate::causes::{Cause, Causes};
 use crate::cli::{FailuresArgs, OutputKind};
@@ -21,16 +21,12 @@ pub(super) fn failures(args: &FailuresArgs, context: &Context) -> Outcome {
     let plan = plan_file::load_quietly(&args.plan, context)?;
     plan_file::check_tasks(&plan, args.task.as_slice())?;
     let command = |verb| plan_file::command_on(verb, &args.plan, context);
-    compose::store_exists(&plan, &command("run"))?;
-    let reader = compose::reader(&plan)?;
+    let secrets = plan_file::secrets_of_store(&plan, &args.plan, context)?;
+    let reader = compose::existing(&plan, &secrets, &command("run"))?;
     let newest = newest(&reader, &plan, args.run)?.ok_or_else(|| {
         Problem::no(match args.run {
-            Some(run) => {
-                format!("plan {} has no run {run} in `{}`", plan.name, compose::store_path(&plan).display())
-            }
-            None => {
-                format!("plan {} has never run into `{}`", plan.name, compose::store_path(&plan).display())
-            }
+            Some(run) => format!("plan {} has no run {run} in `{}`", plan.name, plan.store),
+            None => format!("plan {} has never run into `{}`", plan.name, plan.store),
         })
         .help(match args.run {
             Some(_) => format!("its runs: {}", command("status")),
@@ -66,11 +62,7 @@ pub(super) fn failures(args: &FailuresArgs, context: &Context) -> Outcome {
 }
 
 /// The number and state of the run that was asked for, or of the newest.
-fn newest(
-    reader: &SqliteReader,
-    plan: &SyncPlan,
-    run: Option<i64>,
-) -> Result<Option<(i64, String)>, Problem> {
+fn newest(reader: &Reader, plan: &SyncPlan, run: Option<i64>) -> Result<Option<(i64, String)>, Problem> {
     let most = if run.is_some() { usize::MAX } else { 1 };
     let runs = reader.runs(Some(plan.name.as_str()), most)?;
     let found = runs.into_iter().find(|row| run.is_none_or(|run| row.run == run));
@@ -161,7 +153,7 @@ impl Shown<'_> {
         };
         json!({
             "plan": self.plan.name,
-            "store": compose::store_path(self.plan).to_string_lossy(),
+            "store": self.plan.store.to_string(),
             "run": self.run,
             "unfinished": self.unfinished.then_some(self.newest),
             "failed": self.total(),

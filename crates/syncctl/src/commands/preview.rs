@@ -152,7 +152,7 @@ impl Shown<'_> {
 
     fn page(&self, spec: &TaskSpec, page: &PageSeen) -> String {
         let paint = self.excerpt.paint;
-        let rows = page.records.rows as u64;
+        let rows = page.records.all_rows();
         let head = match page.received == rows {
             true => counted(rows, "row"),
             false => format!("{} of {}", counted(rows, "row"), counted(page.received, "record")),
@@ -196,7 +196,7 @@ impl Shown<'_> {
                 "request": seen.map(|seen| &seen.request).or(failure.and_then(|failure| failure.request.as_ref())),
                 "status": seen.map(|seen| seen.status),
                 "received": page.map(|page| page.received),
-                "rows": page.map(|page| page.records.rows),
+                "rows": page.map(|page| page.records.all_rows()),
                 "more_pages": page.map(|page| page.more),
                 "columns": page.zip(types).map(|(page, types)| {
                     let columns = page.records.columns.iter().zip(types);

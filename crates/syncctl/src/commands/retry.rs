@@ -13,7 +13,8 @@ use crate::running::Running;
 pub(super) fn retry(args: &RetryArgs, context: &Context) -> Outcome {
     // Else a store would be made only to say that nothing is in it.
     let plan = plan_file::load_quietly_with(&args.plan, &args.set, context)?;
-    compose::store_exists(&plan, &plan_file::command_on("run", &args.plan, context))?;
+    let secrets = plan_file::secrets_of_store(&plan, &args.plan, context)?;
+    drop(compose::existing(&plan, &secrets, &plan_file::command_on("run", &args.plan, context))?);
     let running = Running {
         path: &args.plan,
         set: &args.set,

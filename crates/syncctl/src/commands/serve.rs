@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use self::engine_thread::Opened;
 use self::log::Log;
 use crate::cli::ServeArgs;
+use crate::compose;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::running::runtime;
@@ -82,6 +83,7 @@ async fn served(args: &ServeArgs, data: &Path, token: &Token, context: &Context)
         token: token.secret.clone(),
         hosts: args.allow_host.clone(),
         connections: CONNECTIONS,
+        readers: Arc::new(compose::AllReaders),
         version: env!("CARGO_PKG_VERSION"),
     };
     let (stop, stopped) = oneshot::channel::<()>();
@@ -190,6 +192,8 @@ fn service_config(
         };
         paths.iter().map(absolute).collect()
     };
+    let is_postgres = |store: &PathBuf| store.as_os_str() == "postgres";
+    let paths: Vec<PathBuf> = args.allow_store.iter().filter(|store| !is_postgres(store)).cloned().collect();
     let stores = match &args.store_root {
         Some(root) => std::path::absolute(root).map_err(anyhow::Error::from)?,
         None => data.join("stores"),
@@ -202,7 +206,8 @@ fn service_config(
             env: args.allow_env.clone(),
             files: absolute(&args.allow_file)?,
             commands: args.allow_command.clone(),
-            stores: absolute(&args.allow_store)?,
+            stores: absolute(&paths)?,
+            postgres: args.allow_store.iter().any(is_postgres),
         },
         lookup: Arc::new(context.lookup_of_server()),
         wall: Arc::clone(&context.wall),

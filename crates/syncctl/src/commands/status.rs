@@ -24,16 +24,15 @@ const MOST_FAILURES: usize = 100_000;
 pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     let plan = plan_file::load_quietly(&args.plan, context)?;
     let run_it = plan_file::command_on("run", &args.plan, context);
-    compose::store_exists(&plan, &run_it)?;
-    let reader = compose::reader(&plan)?;
+    let secrets = plan_file::secrets_of_store(&plan, &args.plan, context)?;
+    let reader = compose::existing(&plan, &secrets, &run_it)?;
     let runs = reader.runs(Some(plan.name.as_str()), args.runs.max(1))?;
     let Some(newest) = runs.first() else {
-        let text =
-            format!("plan {} has never run into `{}`", plan.name, compose::store_path(&plan).display());
+        let text = format!("plan {} has never run into `{}`", plan.name, plan.store);
         return Err(Problem::no(text).help(format!("run it first: {run_it}")));
     };
     // A run that says it is running is, if somebody holds the store's lock; else its process died.
-    let holder = if newest.state == "running" { compose::holder(&plan) } else { None };
+    let holder = if newest.state == "running" { compose::holder(&plan, &secrets) } else { None };
     // Runs can be told of without them.
     let (standing, no_budgets) = match compose::standing(&plan, &args.plan, context) {
         Ok(standing) => (standing.unwrap_or_default(), None),
@@ -45,7 +44,7 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
                 plan: &plan,
                 runs: &runs,
                 holder: holder.as_deref(),
-                causes: Causes::of_run(&plan, newest.run),
+                causes: Causes::of_run(&plan, &secrets, newest.run),
                 limits: Limits {
                     standing: &standing,
                     unreadable: no_budgets.as_deref(),
@@ -61,7 +60,7 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
         OutputKind::Json => {
             let object = json!({
                 "plan": plan.name,
-                "store": compose::store_path(&plan).to_string_lossy(),
+                "store": plan.store.to_string(),
                 "running": holder,
                 "runs": runs,
                 "failures": reader.failures(newest.run, MOST_FAILURES)?,

@@ -21,8 +21,8 @@ pub(super) fn trace(args: &TraceArgs, context: &Context) -> Outcome {
         None => args.key.clone(),
     };
     check_key(spec, &key)?;
-    compose::store_exists(&plan, &format!("{} run {path}", context.program))?;
-    let reader = compose::reader(&plan)?;
+    let secrets = plan_file::secrets_of_store(&plan, &args.plan, context)?;
+    let reader = compose::existing(&plan, &secrets, &format!("{} run {path}", context.program))?;
     let unread = |error: StoreError| {
         Problem::from(error).help(format!("what has landed: {} status {path}", context.program))
     };

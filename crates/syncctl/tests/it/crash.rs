@@ -202,7 +202,7 @@ impl Campaign {
     fn command(&self, place: &Place) -> Command {
         let mut command = place.command(&["run", PLAN_FILE, "--progress", "plain"]);
         if self.torn == Torn::Yes {
-            command.env("SYNCCTL_TEST_TORN", "1");
+            command.env("SYNCCTL_SABOTAGE", "torn");
         }
         command.stdout(File::create(place.path().join("stdout")).unwrap());
         command.stderr(File::create(place.path().join("stderr")).unwrap());

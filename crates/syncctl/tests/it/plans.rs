@@ -1,5 +1,7 @@
 //! The published plans, and `validate` and `explain` on plans that are wrong.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::Value;
 
 use crate::harness::{Place, finished, published, repository};
@@ -22,7 +24,17 @@ fn every_published_plan_is_valid() {
     let called = finished(command).exits(0);
     assert!(called.stdout.lines().last().unwrap().starts_with("all "), "{}", called.stdout);
     assert!(!called.stdout.contains("warning"), "{}", called.stdout);
-    for name in ["quickstart", "limits", "tushare-daily", "github-issues", "binance-candles", "hacker-news"] {
+    for name in [
+        "quickstart",
+        "limits",
+        "tushare-daily",
+        "github-issues",
+        "binance-candles",
+        "hacker-news",
+        "postgres",
+        "jsonl",
+        "parquet",
+    ] {
         assert!(called.stdout.contains(&format!("ok plans/{name}.toml")), "{}", called.stdout);
     }
 }
@@ -97,6 +109,62 @@ fn limits_of_every_kind_hold_and_are_counted() {
         where task = 'candles') where json_extract(bindings, '$.month.start') =
         printf('2023-%02d-01T00:00:00Z', 12 - (nth - 1) / 3)";
     assert_eq!(place.select("limits.db", newest), 36);
+}
+
+/// `plans/jsonl.toml` and `plans/parquet.toml`: what is reported landed is in the files, and a second run brings nothing
+/// twice.
+#[test]
+fn plans_into_files_leave_whole_files() {
+    let place = Place::new();
+    for run in 1..=2 {
+        for name in ["jsonl", "parquet"] {
+            let plan = published(&format!("{name}.toml"));
+            let called = place.call(&["run", &plan, "--output", "json", "--progress", "none"]).exits(0);
+            let report: Value = serde_json::from_str(&called.stdout).unwrap();
+            let candles = report["tasks"]["candles"]["records"].as_u64().unwrap();
+            assert_eq!(candles > 0, run == 1, "{report}");
+            let [months, whole] =
+                [format!("{name}/candles"), name.to_owned()].map(|path| place.path().join(path));
+            let mut folders: Vec<String> = names(&months);
+            folders.sort();
+            assert_eq!(folders.len(), 6);
+            assert_eq!((folders[0].as_str(), folders[5].as_str()), ("month=2023-01-01", "month=2023-06-01"));
+            let parts: Vec<_> = folders.iter().flat_map(|folder| files(&months.join(folder))).collect();
+            if name == "jsonl" {
+                let issues = std::fs::read_to_string(whole.join("issues/issues.jsonl")).unwrap();
+                assert_eq!(
+                    Some(issues.lines().count() as u64),
+                    report["tasks"]["issues"]["records"].as_u64()
+                );
+                let candles: String =
+                    parts.iter().map(|part| std::fs::read_to_string(part).unwrap()).collect();
+                let lines: std::collections::BTreeSet<String> = candles
+                    .lines()
+                    .map(|line| {
+                        let mut record: Value = serde_json::from_str(line).unwrap();
+                        assert!(record["_task"].is_number(), "{line}");
+                        record.as_object_mut().unwrap().remove("_task");
+                        record.to_string()
+                    })
+                    .collect();
+                assert_eq!((lines.len(), candles.lines().count()), (260, 260));
+            } else {
+                for part in parts.iter().chain(&files(&whole.join("instruments"))) {
+                    let bytes = std::fs::read(part).unwrap();
+                    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"), "{part:?}");
+                }
+            }
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    names(folder).into_iter().map(|name| folder.join(name)).collect()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! What must be there the sandbox says itself (`_expected`), from its records and without its paging.
 
 mod beside;
-mod landed;
-mod table;
+pub(crate) mod landed;
+pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

@@ -262,7 +262,7 @@ impl Endpoints<'_> {
             }
             Some(failure) => checks.push(failed(about, "request", failure)),
             None => {
-                let rows = page.as_ref().map_or(0, |page| page.records.rows as u64);
+                let rows = page.as_ref().map_or(0, |page| page.records.all_rows());
                 let status = seen.as_ref().map_or(0, |seen| seen.status);
                 let request = seen.as_ref().map_or(task.as_str(), |seen| &seen.request);
                 let took =

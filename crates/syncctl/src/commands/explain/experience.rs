@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use engine::{Experience, Learned, Standing, Usage};
 use entities::{Moment, SyncPlan};
-use store::SqliteReader;
+use store::Reader;
 
 use crate::compose;
 use crate::context::Context;
 use crate::exit::Problem;
+use crate::plan_file;
 
 /// Runs that averages are made of.
 const RUNS: usize = 5;
@@ -37,12 +38,13 @@ pub(super) struct Known {
 }
 
 pub(super) fn known(plan: &SyncPlan, path: &Path, context: &Context) -> Known {
-    let mut known = match compose::store_path(plan).exists() {
-        false => Known::default(),
-        true => match compose::reader(plan).and_then(|reader| read(plan, &reader)) {
-            Ok(known) => known,
-            Err(problem) => Known { unreadable: Some(problem.text), ..Known::default() },
-        },
+    // A store in a database is asked, if that can be done without a command.
+    let secrets = plan_file::secrets_at_hand(plan, path, context);
+    let learned = compose::reader(plan, &secrets).transpose();
+    let mut known = match learned.map(|reader| reader.and_then(|reader| read(plan, &reader))) {
+        None => Known::default(),
+        Some(Ok(known)) => known,
+        Some(Err(problem)) => Known { unreadable: Some(problem.text), ..Known::default() },
     };
     match compose::standing(plan, path, context) {
         Ok(Some(standing)) => {
@@ -80,7 +82,7 @@ fn usage(plan: &SyncPlan, standing: &Standing, now: Moment) -> BTreeMap<(usize, 
     usage
 }
 
-fn read(plan: &SyncPlan, reader: &SqliteReader) -> Result<Known, Problem> {
+fn read(plan: &SyncPlan, reader: &Reader) -> Result<Known, Problem> {
     let name = plan.name.as_str();
     let history = reader.history(name, RUNS)?;
     // The same divisor for all: a child that had nothing to do in some runs has done so much less on average.

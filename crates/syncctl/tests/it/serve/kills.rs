@@ -141,7 +141,7 @@ impl Campaign {
         let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
         command.args(ALLOW);
         if self.torn {
-            command.env("SYNCCTL_TEST_TORN", "1");
+            command.env("SYNCCTL_SABOTAGE", "torn");
         }
         command
     }

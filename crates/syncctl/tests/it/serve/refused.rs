@@ -135,3 +135,28 @@ fn stores_stay_below_their_root() {
     assert_eq!(there, ["deep"]);
     assert!(!place.path().join("escaped.db").exists());
 }
+
+#[test]
+fn postgres_is_for_plans_whose_owner_allowed_it() {
+    let place = Place::new();
+    let text = plan(&format!("{VARS}[store]\npostgres = \"postgres://me:S3CR3T-db@db.example/x\""));
+    let refusing = Server::start(&place, &[]);
+    let answer = refusing.ask("POST", "/api/v1/plans", &text).is(422);
+    let found = answer.json["diagnostics"].as_array().unwrap();
+    let error = found.iter().find(|one| one["severity"] == "error").unwrap();
+    assert_eq!((error["line"].as_u64(), error["column"].as_u64()), (Some(7), Some(12)), "{}", answer.text);
+    assert!(
+        answer.text.contains("--allow-store postgres") && !answer.text.contains("S3CR3T"),
+        "{}",
+        answer.text
+    );
+    drop(refusing);
+    let allowing = Server::start(&place, &["--allow-store", "postgres"]);
+    let added = allowing.ask("POST", "/api/v1/plans", &text).is(201);
+    let shown = allowing.ask("GET", "/api/v1/plans/p", "").is(200);
+    assert!(!format!("{}{}", added.text, shown.text).contains("S3CR3T"), "{}", shown.text);
+    // A store elsewhere is not allowed by that.
+    allowing.ask("POST", "/api/v1/plans", &text.replace("postgres = ", "sqlite = ")).is(422);
+    let file = plan(&format!("{VARS}[store]\nsqlite = \"/tmp/postgres\""));
+    allowing.ask("POST", "/api/v1/plans?dry_run=true", &file).is(422);
+}

@@ -10,11 +10,11 @@ use crate::harness::Place;
 use crate::rows::open;
 
 /// Rows by their key; a row is its columns by name.
-pub(super) type Rows<V> = BTreeMap<String, BTreeMap<String, V>>;
+pub(crate) type Rows<V> = BTreeMap<String, BTreeMap<String, V>>;
 
 /// The rows of a table without `_task`.
 #[track_caller]
-pub(super) fn read(place: &Place, shape: &Shape, table: &str) -> Rows<Cell> {
+pub(crate) fn read(place: &Place, shape: &Shape, table: &str) -> Rows<Cell> {
     let connection = open(place, shape.database);
     let mut statement = connection
         .prepare(&format!("select * from \"{table}\""))
@@ -37,7 +37,7 @@ pub(super) fn read(place: &Place, shape: &Shape, table: &str) -> Rows<Cell> {
 }
 
 /// The sandbox's own account of what a client must hold.
-pub(super) fn expected(shape: &Shape, tables: &Value) -> BTreeMap<String, Rows<Value>> {
+pub(crate) fn expected(shape: &Shape, tables: &Value) -> BTreeMap<String, Rows<Value>> {
     let tables = tables.as_object().unwrap();
     let rows = |table: &str| -> Rows<Value> {
         let rows = tables[table].as_array().unwrap().iter().map(|row| {
@@ -61,12 +61,12 @@ fn key(shape: &Shape, table: &str, part: impl Fn(&str) -> String) -> String {
 }
 
 /// The keys of the rows that are new or not what they were.
-pub(super) fn changed<V: PartialEq>(before: &Rows<V>, now: &Rows<V>) -> BTreeSet<String> {
+pub(crate) fn changed<V: PartialEq>(before: &Rows<V>, now: &Rows<V>) -> BTreeSet<String> {
     now.iter().filter(|(key, row)| before.get(*key) != Some(row)).map(|(key, _)| key.clone()).collect()
 }
 
 #[track_caller]
-pub(super) fn assert_same(shape: &Shape, table: &str, landed: &Rows<Cell>, expected: &Rows<Value>) {
+pub(crate) fn assert_same(shape: &Shape, table: &str, landed: &Rows<Cell>, expected: &Rows<Value>) {
     let place = format!("{} in {}", table, shape.plan);
     let lost: Vec<&String> = expected.keys().filter(|key| !landed.contains_key(*key)).collect();
     let foreign: Vec<&String> = landed.keys().filter(|key| !expected.contains_key(*key)).collect();

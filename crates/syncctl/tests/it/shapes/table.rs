@@ -8,23 +8,23 @@ use serde_json::Value;
 use crate::harness::{Place, repository};
 
 /// One plan of `plans/shapes/`.
-pub(super) struct Shape {
-    pub(super) plan: &'static str,
-    pub(super) database: &'static str,
+pub(crate) struct Shape {
+    pub(crate) plan: &'static str,
+    pub(crate) database: &'static str,
     /// The environment that it reads its secrets from.
-    pub(super) secrets: &'static [(&'static str, &'static str)],
+    pub(crate) secrets: &'static [(&'static str, &'static str)],
     /// Tables and their keys.
-    pub(super) tables: &'static [(&'static str, &'static [&'static str])],
+    pub(crate) tables: &'static [(&'static str, &'static [&'static str])],
     /// What the requests of the second run carry.
-    pub(super) fresh: &'static [Fresh],
+    pub(crate) fresh: &'static [Fresh],
     /// Which parents they are for.
-    pub(super) children: &'static [Children],
+    pub(crate) children: &'static [Children],
     /// So many requests into a run it is about in the middle, and no token is just being renewed.
-    pub(super) kill_at: usize,
+    pub(crate) kill_at: usize,
 }
 
 /// A parameter of every request to a path, in the query or in the JSON body.
-pub(super) enum Fresh {
+pub(crate) enum Fresh {
     /// Exactly what a query says when the first run is done.
     Is { path: &'static str, param: &'static str, sql: &'static str },
     /// Not less than what a query says before the first run.
@@ -32,15 +32,15 @@ pub(super) enum Fresh {
 }
 
 /// `PREFIX ID SUFFIX`, once for each row of a table that is new or has changed.
-pub(super) struct Children {
-    pub(super) of: &'static str,
-    pub(super) prefix: &'static str,
-    pub(super) suffix: &'static str,
+pub(crate) struct Children {
+    pub(crate) of: &'static str,
+    pub(crate) prefix: &'static str,
+    pub(crate) suffix: &'static str,
 }
 
 const ID: &[&str] = &["id"];
 
-pub(super) const SHAPES: [Shape; 12] = [
+pub(crate) const SHAPES: [Shape; 12] = [
     Shape {
         plan: "01-bearer-pages-windows.toml",
         database: "helpdesk.db",
@@ -184,11 +184,11 @@ pub(super) const SHAPES: [Shape; 12] = [
 
 impl Shape {
     /// The plan as published.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         std::fs::read_to_string(repository().join("plans/shapes").join(self.plan)).unwrap()
     }
 
-    pub(super) fn command(&self, place: &Place, plan: &str) -> Command {
+    pub(crate) fn command(&self, place: &Place, plan: &str) -> Command {
         let mut command = place.command(&["run", plan, "--progress", "none"]);
         command.envs(self.secrets.iter().copied());
         command
@@ -196,7 +196,7 @@ impl Shape {
 }
 
 impl Fresh {
-    pub(super) fn before_the_first_run(&self) -> String {
+    pub(crate) fn before_the_first_run(&self) -> String {
         match self {
             Fresh::Is { .. } => String::new(),
             Fresh::From { sql, .. } => select(sql),
@@ -205,7 +205,7 @@ impl Fresh {
 
     /// Every request to the path carries what is wanted, and there is one.
     #[track_caller]
-    pub(super) fn check(&self, asked: &[LoggedRequest], wanted: &str) {
+    pub(crate) fn check(&self, asked: &[LoggedRequest], wanted: &str) {
         let (Fresh::Is { path, param, .. } | Fresh::From { path, param, .. }) = self;
         let values: Vec<String> = asked
             .iter()
@@ -224,13 +224,13 @@ impl Fresh {
 
 impl Children {
     /// The parent that a request is for.
-    pub(super) fn parent<'r>(&self, request: &'r LoggedRequest) -> Option<&'r str> {
+    pub(crate) fn parent<'r>(&self, request: &'r LoggedRequest) -> Option<&'r str> {
         rest(request).split('?').next()?.strip_prefix(self.prefix)?.strip_suffix(self.suffix)
     }
 }
 
 /// The second that has just begun.
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     select("select strftime('%Y-%m-%dT%H:%M:%SZ', 'now')")
 }
 
