@@ -136,7 +136,9 @@ impl Laboratory {
                 return Ok(());
             }
             let outcome = experiment().with_context(|| format!("{}, {name}", kind.name()))?;
-            say(&format!("  {} {name}: {} tried, {} hit\n", kind.name(), outcome.tried, outcome.hit));
+            let wrong: u64 = outcome.found.counts().iter().map(|(_, count)| count).sum();
+            let (kind, tried, hit) = (kind.name(), outcome.tried, outcome.hit);
+            say(&format!("  {kind} {name}: {tried} tried, {hit} hit, {wrong} wrong\n"));
             all.push((name, outcome));
             Ok(())
         };

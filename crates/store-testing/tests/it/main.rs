@@ -3,6 +3,7 @@
 
 mod listed; // no case is forgotten
 
+mod cluster;
 mod files;
 mod postgres;
 mod sqlite;

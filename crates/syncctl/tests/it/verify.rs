@@ -422,6 +422,7 @@ fn a_damaged_page_is_found() {
 
 /// Whatever a run has done so far is whole.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a bound on a real process")]
 fn beside_a_run() {
     for kind in KINDS {
         let sandbox = "sandbox://tracker?records=6000&projects=3&slow=2ms";
