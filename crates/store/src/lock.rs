@@ -8,9 +8,12 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use entities::{Moment, StoreError};
+
+const LOOKS: u32 = 40;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl StoreLock {
         options.read(true).write(true).create(true).truncate(false);
         private(&mut options);
         let mut file = options.open(&lock_path).map_err(broken)?;
-        match file.try_lock() {
+        match try_for_a_moment(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::Locked {
@@ -49,6 +52,18 @@ impl StoreLock {
             .map_err(broken)?;
         Ok(StoreLock { _file: file })
     }
+}
+
+/// A process that starts a program (a secret's command, say) gives it a copy of all its locks, until the program's own
+/// code begins: the lock of a store that was closed meanwhile is held that long.
+fn try_for_a_moment(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_LOOKS),
+            other => return other,
+        }
+    }
+    file.try_lock()
 }
 
 fn holder(file: &mut File) -> String {

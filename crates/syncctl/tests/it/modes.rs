@@ -274,7 +274,7 @@ fn variables_are_frozen_when_a_run_begins() {
 #[test]
 fn a_second_process_is_told_who_has_the_store() {
     let (place, practice) = (Place::new(), Practice::start());
-    let plan = numbered(&practice.url("tracker;records=60;slow=50ms"), "mode = \"append\"");
+    let plan = numbered(&practice.url("tracker;records=60;slow=250ms"), "mode = \"append\"");
     place.write("plan.toml", &plan);
     place.write(
         "other.toml",

@@ -1,11 +1,11 @@
 //! A real headless Chromium, driven through chromedriver (W3C WebDriver): just what the tests of the dashboard need.
 //! Not a browser's API: whatever else a test wants to know it asks the page by a script.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -35,6 +35,30 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// Starts chromedriver; with the port it listens on, and the rest of what it says.
+fn driver(chromedriver: &Path) -> Option<(Child, String, Lines<BufReader<ChildStdout>>)> {
+    // A group of its own, so that whatever the browser starts ends with it.
+    let mut driver = Command::new(chromedriver)
+        .args(["--port=0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port = said.find_map(|line| {
+        Some(line.unwrap().split_once("successfully on port ")?.1.trim_end_matches('.').to_owned())
+    });
+    match port {
+        Some(port) => Some((driver, port, said)),
+        None => {
+            driver.wait().unwrap();
+            None
+        }
+    }
+}
+
 impl Browser {
     /// None, and a line that says so, where there is no browser; with `CI=true` that is a failure.
     #[expect(clippy::print_stderr, reason = "the suite says that it was not run")]
@@ -48,21 +72,8 @@ impl Browser {
             return None;
         };
         let profile = TempDir::new().unwrap();
-        // A group of its own, so that whatever the browser starts ends with it.
-        let mut driver = Command::new(chromedriver)
-            .args(["--port=0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = said
-            .find_map(|line| {
-                Some(line.unwrap().split_once("successfully on port ")?.1.trim_end_matches('.').to_owned())
-            })
-            .unwrap();
+        // It ends at once if the port it has chosen is taken meanwhile.
+        let (driver, port, said) = (0..5).find_map(|_| driver(&chromedriver)).unwrap();
         thread::spawn(move || said.for_each(drop));
         let mut browser = Browser {
             driver,

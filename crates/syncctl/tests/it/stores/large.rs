@@ -19,7 +19,7 @@ use super::generated::{Generated, parameter};
 use super::ground::{Ground, Kind};
 
 /// Of a debug build, whatever the size of the answer. Without spooling the answer of many bytes would be beyond it.
-const MOST_MEMORY_MIB: u64 = 125;
+const MOST_MEMORY_MIB: u64 = 160;
 /// A row group is gathered before it is written.
 const MOST_MEMORY_OF_PARQUET_MIB: u64 = 200;
 
