@@ -1,5 +1,5 @@
 //! The numbering server: HTTP/1.1 on loopback, in this process, so that it outlives every kill. It answers with
-//! the records of [`workload`](super::workload) and logs each request with its time. It knows no store.
+//! the records of `workload.rs` and logs each request with its time. It knows no store.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
