@@ -175,17 +175,19 @@ fn pass(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream, from_client: 
             None => to.write_all(&message)?,
             Some(cut) => {
                 shared.done.store(true, Ordering::Relaxed);
-                let delivered = cut.at == Where::AfterServer;
-                if delivered {
-                    to.write_all(&message)?;
+                if cut.at != Where::AfterServer {
+                    stop(shared, cut.act);
+                    return Ok(());
                 }
-                stop(shared, cut.act);
-                if delivered {
-                    // So that the server does all of it before it sees that nobody listens.
+                if cut.act == Act::Cut {
+                    // First, or the answer may be quicker.
                     from.shutdown(Shutdown::Both)?;
-                    to.shutdown(Shutdown::Write)?;
-                    thread::sleep(std::time::Duration::from_millis(30));
                 }
+                to.write_all(&message)?;
+                stop(shared, cut.act);
+                // So that the server does all of it before it sees that nobody listens.
+                to.shutdown(Shutdown::Write)?;
+                thread::sleep(std::time::Duration::from_millis(30));
                 return Ok(());
             }
         }
