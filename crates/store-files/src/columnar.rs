@@ -5,11 +5,13 @@ mod absent;
 #[cfg(feature = "parquet")]
 mod ahead; //         while a run goes on
 #[cfg(feature = "parquet")]
-mod column_buffer; // values of one column, until a row group is full
+mod column_buffer; // the next values of one column
 #[cfg(feature = "parquet")]
 mod decimal; //       numbers as the integers that Parquet holds
 #[cfg(feature = "parquet")]
 mod file; //          from a spool, from rows, from another file
+#[cfg(feature = "parquet")]
+mod group; //         a row group, its columns filled side by side
 #[cfg(feature = "parquet")]
 mod reader; //        files, read
 #[cfg(feature = "parquet")]

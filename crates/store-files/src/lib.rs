@@ -8,9 +8,9 @@
 //!
 //! **Invariant**: a file under a name that readers see is whole, and holds only rows that have landed.
 
-mod recovery;
+mod recovery; //   what a dead process left
 mod stores; //     opens them
-mod tables; //     what a transaction does, step by step //   what a dead process left
+mod tables; //     what a transaction does, step by step
 
 mod convert; //    from one to the other
 mod direct; //     tables that rows are added to
@@ -31,13 +31,12 @@ mod columnar; //   Parquet
 mod lines; //      JSONL
 mod spool; //      what will be Parquet
 
-mod check; //      whether the files are what the ledger says
 mod numbered; //   rows read back by number
+mod orphans; //    files that the ledger does not know
 mod part_rows;
 mod reader; //     rows read by anybody
 mod source; //     for readers of every kind of store
 
-pub use check::{Finding, Verified, verify};
 pub use folder::of_table as folder_of;
 pub use format::Format;
 pub use kept::FileColumn;

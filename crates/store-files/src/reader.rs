@@ -1,7 +1,6 @@
 //! Rows of file stores for anybody: what has landed, also while a run writes. Needs no lock.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,9 +260,4 @@ fn read_kept(
         rows.push_back(FileRow { task: row.get::<_, Option<i64>>(1)?.unwrap_or(0), fields });
     }
     Ok(rows)
-}
-
-/// Whether an error is that there is no such file.
-pub(crate) fn is_missing(error: &std::io::Error) -> bool {
-    error.kind() == ErrorKind::NotFound
 }

@@ -18,13 +18,13 @@ use store::{
     lock_path, open_to_read,
 };
 
-use crate::check::orphans;
 use crate::columnar::{self, Batches};
 use crate::direct::columns_of;
 use crate::disk::{self, Disk};
 use crate::format::Format;
 use crate::kept::FileColumn;
 use crate::manifest::{self, Part, PartState};
+use crate::orphans::orphans;
 use crate::part_rows::{Names, PartRows};
 use crate::reader::FileReader;
 use crate::source::gathered::{Gathered, kind_of};
@@ -480,8 +480,10 @@ impl Rows<'_> {
             is_written && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
         };
         let is_there = |path: &Path| self.source.reader.disk().at(path).exists();
-        let found = found.into_iter().map(|finding| finding.path);
-        Ok(found.filter(|path| !known.contains(path) && !is_being_made(path) && is_there(path)).collect())
+        Ok(found
+            .into_iter()
+            .filter(|path| !known.contains(path) && !is_being_made(path) && is_there(path))
+            .collect())
     }
 
     /// Somebody writes the store now.

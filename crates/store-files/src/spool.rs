@@ -1,8 +1,9 @@
 //! The spool of a Parquet part: what has landed and is not written as columns yet.
 //!
 //! It is a row of pages, one per landing: length (u32), XXH3-64 (u64), then the page. All numbers are little-endian,
-//! and counts and lengths are LEB128. A page is: version (1), the request (i64), the number of columns and rows, the
-//! columns' names, the cells row by row (a byte for the kind, then the value).
+//! and counts and lengths are LEB128. A page is: version (2), the request (i64), the number of columns and rows, the
+//! columns' names, the text of all cells, the cells row by row (a byte for the kind, then the value). The value of a
+//! text is where it begins, counted from the end of the text before it (zigzag), and its length.
 
 use std::io::{BufReader, Read, Take};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::disk;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const FRAME: usize = 12;
 
 const NULL: u8 = 0;
@@ -44,20 +45,44 @@ pub(crate) fn write(
     for name in batch.columns.iter() {
         bytes(name.as_bytes(), out);
     }
-    for row in (0..batch.rows).filter(|row| !is_known(*row)) {
-        for cell in batch.row(row) {
-            match cell {
-                Cell::Null => out.push(NULL),
-                Cell::Bool(truth) => out.push(if *truth { TRUE } else { FALSE }),
-                Cell::Int(i) => number(INT, i.to_le_bytes(), out),
-                Cell::Float(f) => number(FLOAT, f.to_le_bytes(), out),
-                Cell::Number(span) => text(NUMBER, *span, batch, out),
-                Cell::Text(span) => text(TEXT, *span, batch, out),
-                Cell::Json(span) => text(JSON, *span, batch, out),
-            }
+    let cells = || (0..batch.rows).filter(|row| !is_known(*row)).flat_map(|row| batch.row(row));
+    // Of rows that are left out the text is, too.
+    let is_whole = rows == batch.rows;
+    match is_whole {
+        true => bytes(batch.text.as_bytes(), out),
+        false => {
+            let spans = || cells().filter_map(span_of);
+            count(spans().map(|span| span.len as usize).sum(), out);
+            spans().for_each(|span| out.extend_from_slice(batch.text_of(span).as_bytes()));
+        }
+    }
+    let mut end = 0;
+    for cell in cells() {
+        let mut text = |kind: u8, span: &Span, out: &mut Vec<u8>| {
+            let gap = if is_whole { i64::from(span.start) - end } else { 0 };
+            end = i64::from(span.start) + i64::from(span.len);
+            out.push(kind);
+            count(((gap << 1) ^ (gap >> 63)) as usize, out);
+            count(span.len as usize, out);
+        };
+        match cell {
+            Cell::Null => out.push(NULL),
+            Cell::Bool(truth) => out.push(if *truth { TRUE } else { FALSE }),
+            Cell::Int(i) => number(INT, i.to_le_bytes(), out),
+            Cell::Float(f) => number(FLOAT, f.to_le_bytes(), out),
+            Cell::Number(span) => text(NUMBER, span, out),
+            Cell::Text(span) => text(TEXT, span, out),
+            Cell::Json(span) => text(JSON, span, out),
         }
     }
     frame(begin, out)
+}
+
+fn span_of(cell: &Cell) -> Option<Span> {
+    match cell {
+        Cell::Number(span) | Cell::Text(span) | Cell::Json(span) => Some(*span),
+        _ => None,
+    }
 }
 
 /// A page with its frame.
@@ -82,11 +107,6 @@ fn frame(begin: usize, out: &mut [u8]) -> Result<(), Trouble> {
 fn number(kind: u8, value: [u8; 8], out: &mut Vec<u8>) {
     out.push(kind);
     out.extend_from_slice(&value);
-}
-
-fn text(kind: u8, span: Span, batch: &RecordBatch, out: &mut Vec<u8>) {
-    out.push(kind);
-    bytes(batch.text_of(span).as_bytes(), out);
 }
 
 fn bytes(value: &[u8], out: &mut Vec<u8>) {
@@ -169,28 +189,31 @@ pub(crate) fn task_and_rows(page: &[u8], path: &Path) -> Result<(i64, usize), Tr
 fn decode(page: &[u8], before: &Arc<Vec<Arc<str>>>) -> Option<(RecordBatch, i64)> {
     let mut input = Input(page);
     let task = input.begin()?;
-    let (width, rows) = (input.count()?, input.count()?);
+    let (width, rows) = (input.count()?, usize::try_from(u32::try_from(input.count()?).ok()?).ok()?);
     let names: Vec<&str> = (0..width).map(|_| input.text()).collect::<Option<_>>()?;
     let is_same = before.len() == width && before.iter().zip(&names).all(|(one, other)| **one == **other);
     let columns = match is_same {
         true => Arc::clone(before),
         false => Arc::new(names.into_iter().map(Arc::from).collect()),
     };
-    let mut batch = RecordBatch { columns, rows, ..RecordBatch::default() };
-    batch.cells.reserve(width.checked_mul(rows)?.min(page.len()));
-    batch.text.reserve(page.len());
+    let text = input.text()?.to_owned();
+    let mut cells = Vec::with_capacity(width.checked_mul(rows)?.min(page.len()));
+    let mut end = 0i64;
     for _ in 0..width * rows {
-        let cell = match input.byte()? {
+        cells.push(match input.byte()? {
             NULL => Cell::Null,
             FALSE => Cell::Bool(false),
             TRUE => Cell::Bool(true),
             INT => Cell::Int(i64::from_le_bytes(input.eight()?)),
             FLOAT => Cell::Float(f64::from_le_bytes(input.eight()?)),
             kind => {
-                let text = input.text()?;
-                let start = u32::try_from(batch.text.len()).ok()?;
-                batch.text.push_str(text);
-                let span = Span { start, len: u32::try_from(text.len()).ok()? };
+                let gap = input.count()? as u64;
+                let start = end.checked_add((gap >> 1).cast_signed() ^ -((gap & 1).cast_signed()))?;
+                let len = input.count()?;
+                let first = usize::try_from(start).ok()?;
+                text.get(first..first.checked_add(len)?)?;
+                end = start + len as i64;
+                let span = Span { start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? };
                 match kind {
                     NUMBER => Cell::Number(span),
                     TEXT => Cell::Text(span),
@@ -198,10 +221,9 @@ fn decode(page: &[u8], before: &Arc<Vec<Arc<str>>>) -> Option<(RecordBatch, i64)
                     _ => return None,
                 }
             }
-        };
-        batch.cells.push(cell);
+        });
     }
-    Some((batch, task))
+    Some((RecordBatch { columns, rows, cells, text, ..RecordBatch::default() }, task))
 }
 
 struct Input<'p>(&'p [u8]);
@@ -259,7 +281,7 @@ mod tests {
         let mut batch = RecordBatch {
             columns: Arc::new(vec!["a".into(), "é\n".into()]),
             rows: 5,
-            text: "1e99x{}".to_owned(),
+            text: "1e99x{}é".to_owned(),
             ..RecordBatch::default()
         };
         let span = |start, len| Span { start, len };
@@ -270,8 +292,8 @@ mod tests {
             Cell::Float(-0.1),
             Cell::Number(span(0, 4)),
             Cell::Text(span(4, 1)),
+            Cell::Text(span(7, 2)),
             Cell::Json(span(5, 2)),
-            Cell::Text(span(7, 0)),
             Cell::Bool(false),
             Cell::Int(7),
         ];

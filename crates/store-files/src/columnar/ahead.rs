@@ -6,19 +6,18 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use store::{Columns, Trouble};
 
 use crate::columnar::file::{Spool, fields_of};
 use crate::columnar::schema::{self, Field, Kind};
-use crate::columnar::trouble;
 use crate::columnar::writer::Writer;
 use crate::disk::{self, Disk};
 use crate::format::Format;
 use crate::manifest::{Part, PartState, new_beside};
-use crate::rewrite::{Whole, WholeFile, read_to};
+use crate::rewrite::{Whole, read_to};
 use crate::spool::Pages;
 
 /// A shorter spool is encoded fast enough when it is finished.
@@ -26,6 +25,9 @@ const LEAST: u64 = 4 << 20;
 
 /// Parts at a time: each holds a row group in memory.
 const MOST: usize = 1;
+
+/// Transactions that it may be behind; landing waits then, and not the end of the run.
+const MOST_BEHIND: usize = 4;
 
 /// How often a part is begun anew since its columns have changed.
 const MOST_STARTS: u32 = 4;
@@ -41,7 +43,7 @@ pub(crate) struct Aheads {
 #[derive(Debug)]
 struct Ahead {
     fields: Vec<Field>,
-    asks: Option<Sender<Ask>>,
+    asks: Option<SyncSender<Ask>>,
     /// Nobody wants it any more; shared with the thread, which looks at it between two pages.
     is_unwanted: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<Option<Encoded>, Trouble>>>,
@@ -117,7 +119,7 @@ impl Aheads {
 
 impl Ahead {
     fn start(disk: Disk, part: Part, columns: Columns, fields: Vec<Field>) -> Ahead {
-        let (asks, asked) = channel();
+        let (asks, asked) = sync_channel(MOST_BEHIND);
         let is_unwanted = Arc::new(AtomicBool::new(false));
         let (held, gives_up) = (fields.clone(), Arc::clone(&is_unwanted));
         let thread = std::thread::spawn(move || {
@@ -152,8 +154,7 @@ fn encode(
     asked: &Receiver<Ask>,
     gives_up: &AtomicBool,
 ) -> Result<Option<Encoded>, Trouble> {
-    let broken = |error| trouble(&new, error);
-    let mut writer = Writer::create(WholeFile::create(new.clone())?, fields).map_err(broken)?;
+    let mut writer = Writer::create(new, fields)?;
     let mut part = Part { types: Some(schema::to_json(fields)), ..Part::new(0, PartState::Done) };
     let mut pages = Pages::of(spool.path.clone(), read_to(&spool.path, 0)?);
     let mut known = 0;
@@ -169,13 +170,9 @@ fn encode(
             let tasks = vec![task; batch.rows];
             tasks.iter().for_each(|task| part.count(*task));
             writer.add(&batch, &tasks, spool)?;
-            if writer.is_full() {
-                writer.end_group().map_err(broken)?;
-            }
         }
         if let Ask::Finish(_) = ask {
-            let whole = writer.finish().map_err(broken)?.finish(disk)?;
-            return Ok(Some((part, whole)));
+            return Ok(Some((part, writer.finish(disk)?)));
         }
     }
     Ok(None)

@@ -1,20 +1,32 @@
-//! The values of one column, until a row group is full.
+//! The next values of one column, until they are worth encoding.
+
+use std::collections::HashSet;
+use std::hash::Hash;
 
 use entities::{Cell, RecordBatch};
+use parquet::column::writer::{ColumnWriter, get_typed_column_writer_mut};
 use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
     Int64Type,
 };
 use parquet::errors::ParquetError;
-use parquet::file::writer::SerializedColumnWriter;
 use store::text_of;
 
 use crate::columnar::decimal::unscaled;
 use crate::columnar::schema::Kind;
 use crate::columnar::time;
 
-/// Texts that become values of the library's at a time.
-const AT_A_TIME: usize = 8192;
+/// So many values say how a column is encoded best, and fewer than the least nothing.
+const SAMPLE: usize = 2048;
+const LEAST: usize = 256;
+
+/// How the values of a column are encoded, before they are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Dictionary,
+    Plain,
+    Deltas,
+}
 
 /// The values of one column.
 #[derive(Debug)]
@@ -108,62 +120,88 @@ impl ColumnBuffer {
         }
     }
 
-    /// Writes all values, and is empty.
-    pub(crate) fn write(&mut self, mut to: SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
+    /// Adds the numbers of the requests that rows came from.
+    pub(crate) fn push_tasks(&mut self, tasks: &[i64]) {
+        if let Values::Ints(values) = &mut self.values {
+            values.extend_from_slice(tasks);
+            self.levels.resize(self.levels.len() + tasks.len(), 1);
+        }
+    }
+
+    /// Judges by the values held. A dictionary costs time for every value, and of values nearly all of which differ it
+    /// makes nothing shorter; integers are as short as their differences.
+    pub(crate) fn style(&self) -> Style {
+        let is_better = match &self.values {
+            Values::Bools(_) => true,
+            Values::Ints(values) => {
+                let is_narrow = range(values) < 1 << 20 && differ(values, 1, 8);
+                return if is_narrow || differ(values, 19, 20) { Style::Deltas } else { Style::Dictionary };
+            }
+            Values::Floats(values) => !differ(values.iter().map(|value| value.to_bits()), 19, 20),
+            Values::Days(values) => !differ(values, 19, 20),
+            Values::Decimals(values) => !differ(values, 19, 20),
+            Values::Texts { bytes, ends } => {
+                let begins = std::iter::once(0).chain(ends.iter().copied());
+                !differ(begins.zip(ends).map(|(begin, end)| &bytes[begin..*end]), 19, 20)
+            }
+        };
+        if is_better { Style::Dictionary } else { Style::Plain }
+    }
+
+    /// Writes all values, and is empty. A column that has no nulls by its schema takes no notice of levels.
+    pub(crate) fn write(&mut self, to: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
         let levels = Some(self.levels.as_slice());
         match &mut self.values {
             Values::Bools(values) => {
-                to.typed::<BoolType>().write_batch(values, levels, None)?;
+                get_typed_column_writer_mut::<BoolType>(to).write_batch(values, levels, None)?;
                 values.clear();
             }
             Values::Ints(values) => {
-                to.typed::<Int64Type>().write_batch(values, levels, None)?;
+                get_typed_column_writer_mut::<Int64Type>(to).write_batch(values, levels, None)?;
                 values.clear();
             }
             Values::Floats(values) => {
-                to.typed::<DoubleType>().write_batch(values, levels, None)?;
+                get_typed_column_writer_mut::<DoubleType>(to).write_batch(values, levels, None)?;
                 values.clear();
             }
             Values::Days(values) => {
-                to.typed::<Int32Type>().write_batch(values, levels, None)?;
+                get_typed_column_writer_mut::<Int32Type>(to).write_batch(values, levels, None)?;
                 values.clear();
             }
             Values::Decimals(values) => {
                 let held: Vec<FixedLenByteArray> =
                     values.iter().map(|value| FixedLenByteArray::from(value.to_vec())).collect();
-                to.typed::<FixedLenByteArrayType>().write_batch(&held, levels, None)?;
+                get_typed_column_writer_mut::<FixedLenByteArrayType>(to).write_batch(&held, levels, None)?;
                 values.clear();
             }
             Values::Texts { bytes, ends } => {
                 let all = ByteArray::from(std::mem::take(bytes));
-                write_texts(&all, ends, &self.levels, &mut to)?;
+                let begins = std::iter::once(0).chain(ends.iter().copied());
+                let held: Vec<ByteArray> =
+                    begins.zip(&*ends).map(|(begin, end)| all.slice(begin, end - begin)).collect();
+                get_typed_column_writer_mut::<ByteArrayType>(to).write_batch(&held, levels, None)?;
                 ends.clear();
             }
         }
         self.levels.clear();
-        to.close()
+        Ok(())
     }
 }
 
-/// A part at a time: the library's values are several times as large as short texts.
-fn write_texts(
-    all: &ByteArray,
-    ends: &[usize],
-    levels: &[i16],
-    to: &mut SerializedColumnWriter<'_>,
-) -> Result<(), ParquetError> {
-    let (mut begin, mut at) = (0, 0);
-    let mut held: Vec<ByteArray> = Vec::with_capacity(AT_A_TIME.min(ends.len()));
-    for levels in levels.chunks(AT_A_TIME) {
-        held.clear();
-        for _ in levels.iter().filter(|level| **level == 1) {
-            held.push(all.slice(begin, ends[at] - begin));
-            begin = ends[at];
-            at += 1;
-        }
-        to.typed::<ByteArrayType>().write_batch(&held, Some(levels), None)?;
+/// Whether of the first values more than `some` in `of` differ from all others.
+fn differ<T: Eq + Hash>(values: impl IntoIterator<Item = T>, some: usize, of: usize) -> bool {
+    let (mut seen, mut count) = (HashSet::with_capacity(SAMPLE), 0);
+    for value in values.into_iter().take(SAMPLE) {
+        seen.insert(value);
+        count += 1;
     }
-    Ok(())
+    count >= LEAST && seen.len() * of > count * some
+}
+
+/// How far the first values are apart.
+fn range(values: &[i64]) -> u64 {
+    let first = &values[..values.len().min(SAMPLE)];
+    first.iter().max().zip(first.iter().min()).map_or(0, |(max, min)| max.abs_diff(*min))
 }
 
 fn add<T>(values: &mut Vec<T>, value: Option<T>) -> bool {

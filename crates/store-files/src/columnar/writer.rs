@@ -1,27 +1,25 @@
 //! A Parquet file, written from its beginning to its end: row groups by rows and by size, zstd, statistics.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use entities::{Cell, RecordBatch};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::Int64Type;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use store::{Trouble, json_of};
 
 use crate::columnar::column_buffer::ColumnBuffer;
-use crate::columnar::schema::{self, Field, KEY};
+use crate::columnar::group::{self, Group, Styles};
+use crate::columnar::schema::{self, Field, KEY, Kind};
 use crate::columnar::{Batches, trouble};
 use crate::disk::{self, Disk};
 use crate::manifest::Part;
 use crate::rewrite::{Whole, WholeFile};
 
-/// A row group has no more rows, and no more bytes before they are encoded.
-const GROUP_ROWS: usize = 128 << 10;
-const GROUP_BYTES: usize = 48 << 20;
+/// Rows are encoded when so many of them wait, or so many bytes.
+const ROWS_AT_A_TIME: usize = 4 << 10;
+const BYTES_AT_A_TIME: usize = 2 << 20;
 
 /// Writes all rows to a file with these columns, and counts them into the part.
 pub(crate) fn write_fields(
@@ -31,25 +29,27 @@ pub(crate) fn write_fields(
     batches: &dyn Batches,
     part: &mut Part,
 ) -> Result<Whole, Trouble> {
-    let path = disk.at(new);
-    let mut writer =
-        Writer::create(WholeFile::create(path.clone())?, fields).map_err(|error| trouble(&path, error))?;
+    let mut writer = Writer::create(disk.at(new), fields)?;
     (part.rows, part.tasks) = (0, None);
     batches.each(&mut |batch, tasks| {
         tasks.iter().for_each(|task| part.count(*task));
-        writer.add(batch, tasks, batches)?;
-        if writer.is_full() { writer.end_group().map_err(|error| trouble(&path, error)) } else { Ok(()) }
+        writer.add(batch, tasks, batches)
     })?;
     part.types = Some(schema::to_json(fields));
-    writer.finish().map_err(|error| trouble(&path, error))?.finish(disk)
+    writer.finish(disk)
 }
 
 /// A file that is being written.
 pub(crate) struct Writer {
+    path: PathBuf,
     file: SerializedFileWriter<WholeFile>,
     names: Vec<String>,
+    /// The columns, and `_task` behind them: what is not encoded yet.
     buffers: Vec<ColumnBuffer>,
-    tasks: Vec<i64>,
+    /// Rows that are not encoded yet.
+    waiting: usize,
+    group: Option<Group>,
+    styles: Styles,
     /// Where the cells of the batch before went: by column of the file, the place in the batch.
     sources: Sources,
     more: Option<usize>,
@@ -64,43 +64,46 @@ struct Sources {
 }
 
 impl Writer {
-    pub(crate) fn create(file: WholeFile, fields: &[Field]) -> Result<Writer, ParquetError> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-            .set_created_by("syncctl".to_owned())
-            .set_max_row_group_row_count(None)
-            .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), schema::to_json(fields))]))
-            .build();
-        let file = SerializedFileWriter::new(file, schema::schema(fields)?, Arc::new(properties))?;
+    pub(crate) fn create(path: PathBuf, fields: &[Field]) -> Result<Writer, Trouble> {
+        let out = WholeFile::create(path.clone())?;
+        let columns = vec![KeyValue::new(KEY.to_owned(), schema::to_json(fields))];
+        let properties = group::properties().set_key_value_metadata(Some(columns)).build();
+        let schema = schema::schema(fields).map_err(|error| trouble(&path, error))?;
+        let file = SerializedFileWriter::new(out, schema, Arc::new(properties))
+            .map_err(|error| trouble(&path, error))?;
+        let mut buffers: Vec<ColumnBuffer> =
+            fields.iter().map(|field| ColumnBuffer::new(field.kind)).collect();
+        buffers.push(ColumnBuffer::new(Kind::Int));
         Ok(Writer {
+            path,
             file,
             names: fields.iter().map(|field| field.name.clone()).collect(),
-            buffers: fields.iter().map(|field| ColumnBuffer::new(field.kind)).collect(),
-            tasks: Vec::new(),
+            buffers,
+            waiting: 0,
+            group: None,
+            styles: Styles::default(),
             sources: Sources::default(),
             more: fields.iter().position(|field| field.name == "_more"),
         })
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.tasks.len() >= GROUP_ROWS
-            || self.buffers.iter().map(ColumnBuffer::bytes).sum::<usize>() >= GROUP_BYTES
-    }
-
+    /// Adds a batch, and the requests that its rows came from.
     pub(crate) fn add(
         &mut self,
         batch: &RecordBatch,
         tasks: &[i64],
         batches: &dyn Batches,
     ) -> Result<(), Trouble> {
+        if batch.rows == 0 {
+            return Ok(());
+        }
         if !Arc::ptr_eq(&self.sources.of, &batch.columns) {
             self.sources = self.sources_of(batch, batches);
         }
         let width = batch.columns.len();
-        if batch.rows == 0 {
-            return Ok(());
-        }
-        for (at, buffer) in self.buffers.iter_mut().enumerate() {
+        let Some((requests, columns)) = self.buffers.split_last_mut() else { return Ok(()) };
+        requests.push_tasks(tasks);
+        for (at, buffer) in columns.iter_mut().enumerate() {
             match self.sources.by_column[at] {
                 None if Some(at) == self.more && !self.sources.beyond.is_empty() => {
                     for row in 0..batch.rows {
@@ -120,12 +123,14 @@ impl Writer {
                 }
             }
         }
-        self.tasks.extend_from_slice(tasks);
-        Ok(())
+        self.waiting += batch.rows;
+        let is_enough = self.waiting >= ROWS_AT_A_TIME
+            || self.buffers.iter().map(ColumnBuffer::bytes).sum::<usize>() >= BYTES_AT_A_TIME;
+        if is_enough { self.encode().map_err(|error| trouble(&self.path, error)) } else { Ok(()) }
     }
 
     fn sources_of(&self, batch: &RecordBatch, batches: &dyn Batches) -> Sources {
-        let mut by_column = vec![None; self.buffers.len()];
+        let mut by_column = vec![None; self.names.len()];
         let mut beyond = Vec::new();
         for (place, field) in batch.columns.iter().enumerate() {
             match batches.column_of(field).filter(|at| *at < by_column.len()) {
@@ -136,27 +141,33 @@ impl Writer {
         Sources { of: Arc::clone(&batch.columns), by_column, beyond }
     }
 
-    pub(crate) fn end_group(&mut self) -> Result<(), ParquetError> {
-        if self.tasks.is_empty() {
+    /// Encodes the rows that wait.
+    fn encode(&mut self) -> Result<(), ParquetError> {
+        if self.waiting == 0 {
             return Ok(());
         }
-        let mut group = self.file.next_row_group()?;
-        for buffer in &mut self.buffers {
-            let Some(column) = group.next_column()? else { break };
-            buffer.write(column)?;
+        let mut group = match self.group.take() {
+            Some(group) => group,
+            None => Group::begin(self.file.schema_descr(), &self.buffers, &self.styles),
+        };
+        group.take(std::mem::take(&mut self.waiting), &mut self.buffers)?;
+        match group.is_full() {
+            true => group.end(&mut self.file),
+            false => {
+                self.group = Some(group);
+                Ok(())
+            }
         }
-        if let Some(mut column) = group.next_column()? {
-            column.typed::<Int64Type>().write_batch(&self.tasks, None, None)?;
-            column.close()?;
-        }
-        self.tasks.clear();
-        group.close()?;
-        Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<WholeFile, ParquetError> {
-        self.end_group()?;
-        self.file.into_inner()
+    /// Its end is reached; it is on the disk when this returns.
+    pub(crate) fn finish(mut self, disk: &Disk) -> Result<Whole, Trouble> {
+        let ended = self.encode().and_then(|()| match self.group.take() {
+            Some(group) => group.end(&mut self.file),
+            None => Ok(()),
+        });
+        let file = ended.and_then(|()| self.file.into_inner()).map_err(|error| trouble(&self.path, error))?;
+        file.finish(disk)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use entities::{Entry, Foreach, Landing, Mode, Over, Place as PlanPlace, ResumeMode, RunEnd, SyncPlan};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use store_files::{Format, verify};
+use store_files::{Format, open_reader};
 use store_testing::plans::{batch, plan, spec};
 use store_testing::{Dice, Fixture, seeds};
 
@@ -143,11 +143,10 @@ impl World {
             found.sort_unstable();
             assert_eq!(found, expected, "{at}: {table}");
         }
-        let reader = self.reader();
-        for table in ["appended", "apart", "merged"] {
-            let verified = verify(&reader, table).unwrap();
-            assert_eq!(verified.findings, [], "{at}: {table}");
-        }
+        let reader = open_reader(&self.target()).unwrap().unwrap();
+        let verified = reader.verify("p", 100, &mut |_, _| {}).unwrap();
+        assert!(verified.findings.is_empty(), "{at}: {:?}", verified.findings);
+        assert_eq!(verified.tables.len(), 3, "{at}");
     }
 
     fn check_seen(&self) {
@@ -157,13 +156,12 @@ impl World {
         assert!(!files(&self.directory.join("appended")).is_empty());
     }
 
-    fn reader(&self) -> store_files::FileReader {
+    fn target(&self) -> entities::StoreTarget {
         let files = entities::FilesTarget { directory: self.directory.clone(), roll: 1 };
-        let target = match self.format {
+        match self.format {
             Format::Jsonl => entities::StoreTarget::Jsonl(files),
             Format::Parquet => entities::StoreTarget::Parquet(files),
-        };
-        store_files::FileReader::open(&target).unwrap().unwrap()
+        }
     }
 }
 
