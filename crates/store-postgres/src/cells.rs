@@ -68,7 +68,9 @@ pub(crate) struct Texts {
 impl Texts {
     /// Of a batch.
     pub(crate) fn of(batch: &RecordBatch, refuses: bool) -> Texts {
-        Texts { has_nul: batch.text.as_bytes().contains(&0), has_escape: batch.text.contains("\\u"), refuses }
+        let bytes = batch.text.as_bytes();
+        let has_escape = bytes.contains(&b'\\') && batch.text.contains("\\u");
+        Texts { has_nul: bytes.contains(&0), has_escape, refuses }
     }
 
     fn plain<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, Unholdable> {

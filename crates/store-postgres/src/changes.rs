@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use store::{Trouble, quoted};
 use tokio_postgres::Statement;
 
-use crate::copy::{self, Rows};
+use crate::copy::Rows;
 use crate::ledger::{LedgerKind, LedgerTable};
 use crate::mirror::sql_of;
 use crate::session::Session;
@@ -78,15 +78,16 @@ impl Changes {
         let Some(table) = self.requests() else { return Ok(()) };
         let sql =
             format!("COPY {} ({}) FROM STDIN (FORMAT binary)", session.named(MANY), table.column_list());
-        let connection = session.transaction()?;
-        let client = connection.client()?;
         let statement = match self.copy.take() {
             Some(statement) => statement,
-            None => connection.wait(client.prepare(&sql))?,
+            None => {
+                let connection = session.transaction()?;
+                connection.wait(connection.client()?.prepare(&sql))?
+            }
         };
-        let sent = connection.wait(copy::send(client, &statement, rows.take()));
+        let sent = session.copy(MANY, &statement, rows.take());
         self.copy = Some(statement);
-        sent.map(drop)
+        sent
     }
 }
 

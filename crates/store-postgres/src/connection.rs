@@ -1,16 +1,17 @@
-//! The connection: one, on a runtime of the store's own thread. Whoever waits drives it.
+//! The connection: one, whose bytes a thread of its own moves.
 
 use std::future::Future;
 use std::time::Duration;
 
 use store::Trouble;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::address::Address;
+use crate::columns::literal;
 use crate::tls::Tls;
-use crate::trouble::{chain, refusal, trouble};
+use crate::trouble::{chain, delay, is_crowded, is_locked, refusal, trouble};
 
 /// What a session is set to, whatever the user's or the server's defaults are: how values are written, and that a
 /// commit is durable when it is answered. A lock that others hold is waited for. A server that has lost its client
@@ -39,13 +40,17 @@ WHERE name IN ('tcp_keepalives_count', 'tcp_keepalives_interval', 'tcp_keepalive
 const PATIENCE: [u64; 17] =
     [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000, 5000, 5000, 5000, 5000, 5000, 5000, 5000];
 
+/// So many of these waits, about three seconds, when a store is opened where there are too many connections: a process
+/// that ended a moment ago still has its session.
+const CROWDED: usize = 5;
+
 /// A connection to a database, or none for now.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) address: Address,
     runtime: Runtime,
     client: Option<Client>,
-    /// What moves the bytes, while somebody waits.
+    /// What moves the bytes.
     driver: JoinSet<()>,
     /// The server's process, and when it began: the number alone may be another's by now.
     backend: Option<(i32, String)>,
@@ -54,16 +59,27 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: Address) -> Result<Connection, Trouble> {
-        let runtime = Builder::new_current_thread()
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("postgres")
             .enable_all()
             .build()
             .map_err(|error| Trouble::Ledger(format!("no runtime: {error}")))?;
         let mut connection =
             Connection { address, runtime, client: None, driver: JoinSet::new(), backend: None };
-        connection.connect().map_err(|refused| match refused {
-            Refused::ForGood(why) | Refused::ForNow(why) => Trouble::Ledger(why),
-        })?;
-        Ok(connection)
+        for patience in PATIENCE.into_iter().take(CROWDED) {
+            match connection.connect() {
+                Err(Refused::Crowded(why)) => tracing::debug!(why, "no connection to the server yet"),
+                other => return other.map(|()| connection).map_err(Refused::trouble),
+            }
+            connection.sleep(Duration::from_millis(patience));
+        }
+        connection.connect().map(|()| connection).map_err(Refused::trouble)
+    }
+
+    /// Gives it up.
+    pub(crate) fn close(&mut self) {
+        self.client = None;
     }
 
     /// Whether there is one.
@@ -71,7 +87,7 @@ impl Connection {
         self.client.as_ref().is_some_and(|client| !client.is_closed())
     }
 
-    /// The client, to make a future of that [`wait`](Self::wait) drives.
+    /// The client, to make a future of for [`wait`](Self::wait).
     pub(crate) fn client(&self) -> Result<&Client, Trouble> {
         match &self.client {
             Some(client) if !client.is_closed() => Ok(client),
@@ -79,12 +95,56 @@ impl Connection {
         }
     }
 
-    /// Drives a future to its end.
+    /// Waits for the end of a future.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
-        self.runtime.block_on(future).map_err(|error| trouble(&error))
+        self.runtime.block_on(future).map_err(|error| match trouble(&error) {
+            Trouble::Ledger(why) if is_locked(&error) => {
+                let holders = self.holders().unwrap_or_else(|| "`pg_locks` shows which".to_owned());
+                Trouble::Ledger(format!("{why}; {holders}"))
+            }
+            other => other,
+        })
     }
 
-    /// Drives a future of ours to its end.
+    /// Who has locks on the schema's tables, the strongest first, and the way out. It is asked beside: the transaction
+    /// that waited can ask nothing any more.
+    fn holders(&self) -> Option<String> {
+        let (process, _) = self.backend.as_ref()?;
+        let sql = format!(
+            "SELECT l.mode || ' on table `' || c.relname || '` is held by '
+                || coalesce('process ' || l.pid || ' (' || concat_ws(', ', a.usename, nullif(a.application_name, ''))
+                    || '), which `SELECT pg_terminate_backend(' || l.pid || ')` ends', 'a prepared transaction')
+             FROM pg_catalog.pg_locks l
+             JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+             JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+             WHERE l.granted AND n.nspname = {} AND l.pid IS DISTINCT FROM {process}
+             ORDER BY array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock',
+                 'ShareLock', 'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock'], l.mode), a.xact_start
+             LIMIT 3",
+            literal(&self.address.schema)
+        );
+        let beside = Connection::open(self.address.clone()).ok()?;
+        // Not by `query`: that may come here again.
+        let messages = beside.runtime.block_on(beside.client().ok()?.simple_query(&sql)).ok()?;
+        let held = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let held: Vec<&str> = held.collect();
+        (!held.is_empty()).then(|| held.join("; "))
+    }
+
+    /// Does something beside.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(future)
+    }
+
+    /// Waits for the end of a future of ours.
     pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -129,7 +189,7 @@ impl Connection {
             let old = self.backend.clone();
             match self.connect() {
                 Ok(()) => return self.end_session(old),
-                Err(Refused::ForNow(why)) => last = why,
+                Err(Refused::ForNow(why) | Refused::Crowded(why)) => last = why,
                 Err(Refused::ForGood(why)) => return Err(Trouble::Ledger(why)),
             }
             tracing::warn!(why = last, "no connection to the server yet");
@@ -213,13 +273,23 @@ impl Drop for Connection {
 /// Why there is no connection.
 enum Refused {
     ForNow(String),
+    /// For now: there are too many.
+    Crowded(String),
     ForGood(String),
+}
+
+impl Refused {
+    fn trouble(self) -> Trouble {
+        let (Refused::ForNow(why) | Refused::Crowded(why) | Refused::ForGood(why)) = self;
+        Trouble::Ledger(why)
+    }
 }
 
 fn refused(error: &Error) -> Refused {
     match refusal(error) {
         Some(why) => Refused::ForGood(why),
-        None => Refused::ForNow(chain(error)),
+        None if is_crowded(error) => Refused::Crowded(delay(error)),
+        None => Refused::ForNow(delay(error)),
     }
 }
 

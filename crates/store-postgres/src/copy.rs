@@ -3,14 +3,22 @@
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use store::Trouble;
-use tokio_postgres::{Client, Error, Statement};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio_postgres::{CopyInSink, Error, Statement};
 
 use crate::connection::Connection;
 
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
+/// What says that there are no more rows.
+const TRAILER: &[u8; 2] = b"\xff\xff";
+
 /// One message to the server holds at most so many bytes: it is read into memory whole.
-const MESSAGE: usize = 256 * 1024;
+pub(crate) const MESSAGE: usize = 256 * 1024;
+
+/// So many messages of rows wait to be sent, before whoever makes more waits.
+const MOST_AHEAD: usize = 16;
 
 /// Rows to be copied, in the order of the statement's columns.
 #[derive(Debug)]
@@ -102,26 +110,89 @@ impl Rows {
         &self.bytes[at..]
     }
 
-    /// All of it, ready to be sent; what is left holds no row.
+    /// The header and the rows, ready to be sent; what is left holds no row.
     pub(crate) fn take(&mut self) -> Bytes {
-        self.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
         let next = HEADER.to_vec();
         Bytes::from(std::mem::replace(&mut self.bytes, next))
     }
 }
 
-/// Sends rows; gives how many there were.
-pub(crate) async fn send(client: &Client, statement: &Statement, mut rows: Bytes) -> Result<u64, Error> {
-    let sink = client.copy_in(statement).await?;
-    let mut sink = std::pin::pin!(sink);
-    while !rows.is_empty() {
-        let part = rows.split_to(rows.len().min(MESSAGE));
-        if sink.feed(part).await.is_err() {
-            // The connection is gone; what the server said before that, the end says.
-            break;
+/// A COPY into a table, that goes on while more rows are made: a task of the connection's thread sends them.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    /// The table.
+    pub(crate) into: String,
+    to: Sender<Piece>,
+    sending: JoinHandle<Result<u64, Error>>,
+    is_begun: bool,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Rows(Bytes),
+    End,
+}
+
+impl Copying {
+    /// Begins one. Until it is ended, or stopped, the connection does nothing else.
+    pub(crate) fn begin(
+        connection: &Connection,
+        into: &str,
+        statement: &Statement,
+    ) -> Result<Copying, Trouble> {
+        let sink = connection.wait(connection.client()?.copy_in(statement))?;
+        let (to, from) = channel(MOST_AHEAD);
+        Ok(Copying {
+            into: into.to_owned(),
+            to,
+            sending: connection.spawn(send(sink, from)),
+            is_begun: false,
+        })
+    }
+
+    /// Hands over [rows](Rows::take). Whether they arrive, the end says.
+    pub(crate) fn send(&mut self, connection: &Connection, rows: Bytes) {
+        let mut rows = match std::mem::replace(&mut self.is_begun, true) {
+            true => rows.slice(HEADER.len()..),
+            false => rows,
+        };
+        while !rows.is_empty() {
+            let part = rows.split_to(rows.len().min(MESSAGE));
+            connection.drive(self.to.send(Piece::Rows(part))).ok();
         }
     }
-    sink.finish().await
+
+    /// Gives it up, and what waits to be sent: the server refuses it.
+    pub(crate) fn stop(self) {
+        self.sending.abort();
+    }
+
+    /// Waits until the server has taken everything.
+    pub(crate) fn end(self, connection: &Connection) -> Result<(), Trouble> {
+        connection.drive(self.to.send(Piece::End)).ok();
+        match connection.drive(self.sending) {
+            Ok(sent) => sent.map(drop).map_err(|error| crate::trouble::trouble(&error)),
+            Err(error) => Err(Trouble::Ledger(format!("rows could not be sent: {error}"))),
+        }
+    }
+}
+
+async fn send(sink: CopyInSink<Bytes>, mut from: Receiver<Piece>) -> Result<u64, Error> {
+    let mut sink = std::pin::pin!(sink);
+    loop {
+        let part = match from.recv().await {
+            Some(Piece::Rows(part)) => part,
+            Some(Piece::End) => {
+                sink.feed(Bytes::from_static(TRAILER)).await.ok();
+                return sink.finish().await;
+            }
+            None => return Ok(0),
+        };
+        if sink.feed(part).await.is_err() {
+            // The connection is gone; what the server said before that, the end says.
+            return sink.finish().await;
+        }
+    }
 }
 
 /// A value that was read.
@@ -202,7 +273,7 @@ mod tests {
             rows.null();
             rows.long(-7);
         }
-        let all = rows.take();
+        let all = [&rows.take()[..], TRAILER].concat();
         assert!(rows.is_empty());
         for size in [1, 2, 7, all.len()] {
             let mut held = BytesMut::new();

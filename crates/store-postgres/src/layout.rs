@@ -125,25 +125,6 @@ pub(crate) fn plain_names(batch: &RecordBatch) -> Option<RecordBatch> {
     Some(RecordBatch { columns: Arc::new(names), ..batch.clone() })
 }
 
-/// The failure of a batch with a record that has no key, if there is one: it cannot be held.
-pub(crate) fn lacks_key(batch: &RecordBatch, key: &[String]) -> Option<Failure> {
-    for field in key {
-        let lacking = match batch.column(field) {
-            None => (batch.rows > 0).then_some(0),
-            Some(at) => (0..batch.rows).find(|row| batch.row(*row)[at] == Cell::Null),
-        };
-        if let Some(row) = lacking {
-            let message =
-                format!("record {} of {} has no `{field}`, which is in the key", row + 1, batch.rows);
-            return Some(
-                Failure::new(FailureClass::Permanent, FailureKind::Record, message)
-                    .help("choose a `key` that every record has, or leave such records out with `where`"),
-            );
-        }
-    }
-    None
-}
-
 /// The request that brought a row, as its column has it.
 pub(crate) fn task(rows: &mut Rows, task: TaskId) {
     rows.long(task.0);

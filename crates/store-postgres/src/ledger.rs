@@ -117,8 +117,10 @@ fn rest(schema: &str) -> String {
                 t.state AS state, t.status AS status, t.bytes AS bytes, t.rows AS rows, t.waited_ms AS waited_ms,
                 to_char(to_timestamp(t.sent_at / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')
                     AS sent, t.ms AS ms,
-                t.error::json ->> 'kind' AS error, t.error::json ->> 'message' AS message, t.bindings AS bindings
+                e.error ->> 'kind' AS error, e.error ->> 'message' AS message, t.bindings AS bindings
          FROM {schema}._sync_tasks t
+         -- What an API said may hold U+0000, which no text here can.
+         CROSS JOIN LATERAL (SELECT replace(t.error, '\\u0000', '\\ufffd')::json AS error) e
          JOIN {schema}._sync_runs r ON r.id = t.run
          LEFT JOIN {schema}._sync_specs s ON s.run = t.run AND s.spec = t.spec
          WHERE t.sent_at IS NOT NULL;

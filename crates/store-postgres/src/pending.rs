@@ -8,7 +8,7 @@ use tokio_postgres::Statement;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::columns::{short, type_of};
-use crate::copy::{self, Rows};
+use crate::copy::{MESSAGE, Rows};
 use crate::layout::Layout;
 use crate::session::Session;
 use crate::tables::Table;
@@ -79,7 +79,7 @@ impl Table {
         format!("pg_temp.{}", quoted(&short(&format!("{}in_{}", store::PREFIX, self.name))))
     }
 
-    /// Sends the rows that wait.
+    /// Sends the rows that wait. Into a table without a key they are under way when this returns.
     pub(crate) fn flush(&mut self, session: &mut Session) -> Result<(), Trouble> {
         if self.pending.is_empty() {
             return Ok(());
@@ -88,12 +88,16 @@ impl Table {
         self.merge(session)
     }
 
+    /// Sends them if they are worth a message, and need not wait for later rows of the same key.
+    pub(crate) fn flush_if_many(&mut self, session: &mut Session) -> Result<(), Trouble> {
+        if self.pending.len() < MESSAGE || self.is_staged() { Ok(()) } else { self.flush(session) }
+    }
+
     /// Sends the rows that wait, as far as the staging table if there is a key.
     pub(crate) fn stage(&mut self, session: &mut Session) -> Result<(), Trouble> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        session.transaction()?;
         self.prepare(session)?;
         if std::mem::take(&mut self.pending.is_staged) {
             session.run(&format!("TRUNCATE {}", self.staging()))?;
@@ -103,9 +107,7 @@ impl Table {
         self.pending.last.clear();
         self.pending.is_staged = self.is_staged();
         let Some(statements) = &self.pending.statements else { return Ok(()) };
-        let connection = session.transaction()?;
-        let client = connection.client()?;
-        connection.wait(copy::send(client, &statements.copy, rows))?;
+        session.copy(&self.relation, &statements.copy, rows)?;
         match self.layout.as_ref().is_some_and(Layout::has_json_key) && self.is_staged() {
             true => self.keep_last(session),
             false => Ok(()),

@@ -9,9 +9,6 @@ use crate::session::Session;
 use crate::tables::{Held, relation, stage_of};
 use crate::{claim, mirror, replace, rows, write};
 
-/// How often in a row a transaction is done again before that is given up.
-const MOST_LOSSES: u32 = 20;
-
 /// How many ids one statement names.
 const IDS_AT_ONCE: usize = 10_000;
 
@@ -23,12 +20,11 @@ pub struct PostgresTables {
     changes: Changes,
     /// The database has committed, and the mirror has not yet.
     is_ahead: bool,
-    losses: u32,
 }
 
 impl PostgresTables {
     pub(crate) fn new(session: Session, changes: Changes) -> PostgresTables {
-        PostgresTables { session, held: Held::default(), changes, is_ahead: false, losses: 0 }
+        PostgresTables { session, held: Held::default(), changes, is_ahead: false }
     }
 
     fn forget_all(&mut self) {
@@ -51,7 +47,7 @@ impl Tables for PostgresTables {
         let Some(table) = self.changes.requests().filter(|_| request.work == Work::Failed) else {
             return Ok(());
         };
-        mirror::add_for_retry(&self.session.connection, ledger, table, request.plan.name.as_str())?;
+        mirror::add_for_retry(self.session.connection()?, ledger, table, request.plan.name.as_str())?;
         self.changes.forget(ledger)
     }
 
@@ -67,7 +63,6 @@ impl Tables for PostgresTables {
 
     fn committed(&mut self, _: &Ledger) -> Result<(), Trouble> {
         self.is_ahead = false;
-        self.losses = 0;
         self.held.committed();
         Ok(())
     }
@@ -78,12 +73,6 @@ impl Tables for PostgresTables {
     }
 
     fn reconnect(&mut self) -> Result<(), Trouble> {
-        self.losses += 1;
-        if self.losses > MOST_LOSSES {
-            return Err(Trouble::Ledger(format!(
-                "the connection broke {MOST_LOSSES} times in a row in the same transaction"
-            )));
-        }
         self.changes.forget_statements();
         self.forget_all();
         self.session.reconnect()
@@ -100,6 +89,7 @@ impl Tables for PostgresTables {
             return self.session.run("RELEASE SAVEPOINT landing");
         }
         self.forget_all();
+        self.session.stop_copying();
         self.session.run("ROLLBACK TO SAVEPOINT landing; RELEASE SAVEPOINT landing")
     }
 
@@ -148,7 +138,7 @@ impl Tables for PostgresTables {
 
     fn take_back(&mut self, ledger: &Ledger, table: &str, requests: Requests<'_>) -> Result<(), Trouble> {
         self.held.flush(&mut self.session)?;
-        let Some((name, _)) = relation(&self.session, table)? else { return Ok(()) };
+        let Some((name, _)) = relation(&mut self.session, table)? else { return Ok(()) };
         let relation = self.session.named(&name);
         let ids: Vec<String> = ledger
             .prepare_cached(requests.select)?

@@ -45,7 +45,7 @@ pub(crate) fn rows(
         table.relation,
         i64::try_from(after).unwrap_or(i64::MAX),
     );
-    let found = session.connection.query(&sql)?;
+    let found = session.connection()?.query(&sql)?;
     let mut rows = Vec::with_capacity(found.len());
     for row in found {
         let mut record = Map::with_capacity(columns.len());

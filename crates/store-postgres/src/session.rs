@@ -2,21 +2,27 @@
 
 use store::{Trouble, quoted};
 
+use bytes::Bytes;
+use tokio_postgres::Statement;
+
 use crate::connection::Connection;
+use crate::copy::Copying;
 use crate::lease::Lease;
 
 /// What every operation on the database needs.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) connection: Connection,
+    connection: Connection,
     pub(crate) lease: Lease,
     is_in_transaction: bool,
+    /// Rows that are on their way. Nothing else goes before they have arrived.
+    copying: Option<Copying>,
 }
 
 impl Session {
     /// One without a transaction.
     pub(crate) fn new(connection: Connection, lease: Lease) -> Session {
-        Session { connection, lease, is_in_transaction: false }
+        Session { connection, lease, is_in_transaction: false, copying: None }
     }
 
     /// Whether a transaction is under way.
@@ -24,8 +30,44 @@ impl Session {
         self.is_in_transaction
     }
 
+    /// The connection; all rows sent so far are in their tables.
+    pub(crate) fn connection(&mut self) -> Result<&Connection, Trouble> {
+        if let Some(copying) = self.copying.take() {
+            copying.end(&self.connection)?;
+        }
+        Ok(&self.connection)
+    }
+
+    /// Sends rows by a COPY into a table. They go there while more are made: whatever is done next waits for them.
+    pub(crate) fn copy(&mut self, into: &str, statement: &Statement, rows: Bytes) -> Result<(), Trouble> {
+        let mut copying = match self.copying.take_if(|copying| copying.into == into) {
+            Some(copying) => copying,
+            None => self.begin_copying(into, statement)?,
+        };
+        copying.send(&self.connection, rows);
+        self.copying = Some(copying);
+        Ok(())
+    }
+
+    fn begin_copying(&mut self, into: &str, statement: &Statement) -> Result<Copying, Trouble> {
+        let begun = Copying::begin(self.transaction()?, into, statement);
+        if begun.is_err() {
+            // Of a COPY that is refused at once the client loses count of the answers: rust-postgres, issue 1337.
+            self.connection.close();
+        }
+        begun
+    }
+
+    /// Gives up what is on its way.
+    pub(crate) fn stop_copying(&mut self) {
+        if let Some(copying) = self.copying.take() {
+            copying.stop();
+        }
+    }
+
     /// The connection, in a transaction: with the first thing to be done in it, it begins.
     pub(crate) fn transaction(&mut self) -> Result<&Connection, Trouble> {
+        self.connection()?;
         if !self.is_in_transaction {
             self.is_in_transaction = true;
             self.lease.begin_transaction(&self.connection)?;
@@ -44,7 +86,7 @@ impl Session {
         if !self.is_in_transaction {
             return Ok(());
         }
-        let committed = self.connection.batch("COMMIT");
+        let committed = self.connection()?.batch("COMMIT");
         self.is_in_transaction = false;
         match committed {
             Ok(()) => {
@@ -65,6 +107,7 @@ impl Session {
 
     /// Takes back the transaction under way.
     pub(crate) fn roll_back(&mut self) {
+        self.stop_copying();
         if std::mem::take(&mut self.is_in_transaction) && self.connection.is_open() {
             // If it does not work the connection is gone, and the transaction with it.
             if let Err(trouble) = self.connection.batch("ROLLBACK") {
@@ -75,6 +118,7 @@ impl Session {
 
     /// Makes sure that there is a connection, and that the store is ours still.
     pub(crate) fn reconnect(&mut self) -> Result<(), Trouble> {
+        self.stop_copying();
         if self.connection.is_open() {
             return Ok(());
         }

@@ -41,10 +41,9 @@ impl PostgresStores {
         let tables = LedgerTable::all(&ledger)?;
         ledger::ensure(&connection, &tables)?;
         lease.begin(&connection, &self.command_line)?;
-        let session = Session::new(connection, lease);
-        mirror::fill(&session.connection, &ledger, &tables, &Requests::Live)?;
+        mirror::fill(&connection, &ledger, &tables, &Requests::Live)?;
         let changes = Changes::note(&ledger, tables)?;
-        Ok((ledger, PostgresTables::new(session, changes)))
+        Ok((ledger, PostgresTables::new(Session::new(connection, lease), changes)))
     }
 }
 

@@ -75,7 +75,7 @@ impl Held {
 
     /// Sends the rows that are not in the database yet.
     pub(crate) fn flush(&mut self, session: &mut Session) -> Result<(), Trouble> {
-        // In an order of their own, so that two processes with two schemas could never wait for each other in turn.
+        // In the same order each time.
         let mut tables: Vec<&mut Table> =
             self.held.values_mut().filter(|table| !table.pending.is_empty()).collect();
         tables.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -106,8 +106,8 @@ pub(crate) fn index_name(table: &str) -> String {
 
 /// What the schema calls a table, and what it is: `r` is a table. Names are told apart without regard to case, as the
 /// ledger does.
-pub(crate) fn relation(session: &Session, name: &str) -> Result<Option<(String, String)>, Trouble> {
-    relation_of(&session.connection, name)
+pub(crate) fn relation(session: &mut Session, name: &str) -> Result<Option<(String, String)>, Trouble> {
+    relation_of(session.connection()?, name)
 }
 
 /// The same for readers.
@@ -140,7 +140,7 @@ impl Table {
         let relation = session.named(&name);
         let present: Vec<(String, String)> = match exists {
             false => Vec::new(),
-            true => columns_of(&session.connection, &relation)?,
+            true => columns_of(session.connection()?, &relation)?,
         };
         let mut columns = Columns::new(ROOM);
         TAKEN.iter().for_each(|name| columns.take_name(name));
@@ -326,7 +326,7 @@ impl Table {
     }
 
     /// Whether an integer column holds one that a double may bend.
-    pub(crate) fn holds_wide(&self, session: &Session, column: &Column) -> Result<bool, Trouble> {
+    pub(crate) fn holds_wide(&self, session: &mut Session, column: &Column) -> Result<bool, Trouble> {
         holds_wide(session, &self.relation, self.exists, column)
     }
 
@@ -340,12 +340,12 @@ fn definition(column: &Column) -> String {
     format!("{} {}", quoted(&column.name), type_of(column.kind))
 }
 
-fn holds_wide(session: &Session, relation: &str, exists: bool, column: &Column) -> Result<bool, Trouble> {
+fn holds_wide(session: &mut Session, relation: &str, exists: bool, column: &Column) -> Result<bool, Trouble> {
     if !exists || column.kind != ColumnType::Int {
         return Ok(false);
     }
     let column = quoted(&column.name);
     let sql =
         format!("SELECT EXISTS (SELECT 1 FROM {relation} WHERE {column} > {EXACT} OR {column} < -{EXACT})");
-    Ok(session.connection.value(&sql)?.as_deref() == Some("t"))
+    Ok(session.connection()?.value(&sql)?.as_deref() == Some("t"))
 }

@@ -7,6 +7,22 @@ use store::Trouble;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
+/// The code of a lock that was waited for in vain.
+const LOCK: &str = "55P03";
+
+/// The code of a connection that is one too many.
+const CROWDED: &str = "53300";
+
+/// Whether there are too many connections.
+pub(crate) fn is_crowded(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code() == CROWDED)
+}
+
+/// Whether it is about a lock that others hold.
+pub(crate) fn is_locked(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code() == LOCK)
+}
+
 /// What an error of a statement means for the transaction.
 pub(crate) fn trouble(error: &Error) -> Trouble {
     let Some(said) = error.as_db_error() else {
@@ -20,16 +36,21 @@ pub(crate) fn trouble(error: &Error) -> Trouble {
         code if ends_connection(code) => Trouble::Lost(why),
         // A serialization failure, a deadlock: somebody else's statements were in the way.
         "40001" | "40P01" => Trouble::Lost(why),
-        "53100" => Trouble::Ledger(format!("{why}: the server's disk is full")),
-        "55P03" => Trouble::Ledger(format!(
-            "{why}: another session has held a lock for 60 s; `SELECT * FROM pg_stat_activity` shows which"
+        "53100" => Trouble::Ledger(format!(
+            "{why}: the server's disk is full; make room for the database, and `syncctl run` goes on from what has \
+             landed"
         )),
+        LOCK => Trouble::Ledger(format!("{why}: another session has held a lock for 60 s")),
         "42501" => Trouble::Ledger(format!(
-            "{why}: the user of the connection string needs CREATE on the schema, and its tables must be its own"
+            "{why}: the user of the connection string needs CREATE on the schema, and its tables must be its own \
+             (`CREATE SCHEMA NAME AUTHORIZATION USER`); only to read, USAGE on the schema and SELECT on its tables"
         )),
         "25006" => {
             Trouble::Ledger(format!("{why}: it is a replica, or set to read-only; connect to the primary"))
         }
+        "54000" => Trouble::Record(format!(
+            "{why}: a value is too large for its column or an index; leave the field out with `map`"
+        )),
         code if is_about_a_record(code) => Trouble::Record(why),
         _ => Trouble::Ledger(why),
     }
@@ -61,10 +82,23 @@ pub(crate) fn refusal(error: &Error) -> Option<String> {
         "28P01" | "28000" => "; look at user and password in the secret, and at the server's pg_hba.conf",
         "3D000" => "; make it with `CREATE DATABASE`, or name another one",
         // Too many connections; it is starting up, or shutting down.
-        "53300" | "57P01" | "57P02" | "57P03" => return None,
+        CROWDED | "57P01" | "57P02" | "57P03" => return None,
         _ => "",
     };
     Some(format!("{why}{way_out}"))
+}
+
+/// Why a connection was not made that may be tried again, with the way out.
+pub(crate) fn delay(error: &Error) -> String {
+    let Some(said) = error.as_db_error() else { return chain(error) };
+    let way_out = match said.code().code() {
+        CROWDED => {
+            "; end other sessions, or raise the CONNECTION LIMIT of the user or database, or the server's \
+             max_connections"
+        }
+        _ => "",
+    };
+    format!("{}{way_out}", words(said))
 }
 
 fn ends_connection(code: &str) -> bool {

@@ -6,7 +6,7 @@ use store::{Trouble, Write, Written, refusal};
 
 use crate::cells::Texts;
 use crate::copy::Rows;
-use crate::layout::{self, lacks_key, plain_names};
+use crate::layout::{self, plain_names};
 use crate::session::Session;
 use crate::tables::{Held, Table, stage_of};
 
@@ -30,7 +30,7 @@ fn write_plain(
     write: &Write<'_>,
 ) -> Result<Written, Trouble> {
     let Write { table: of, batch, known, .. } = *write;
-    if let Some(failure) = lacks_key(batch, &of.shape.unique) {
+    if let Some(failure) = of.shape.lacks_key(batch) {
         return Ok(Written::Refused(failure));
     }
     if batch.rows == 0 {
@@ -60,6 +60,7 @@ fn write_plain(
     if drives {
         return write_where_it_differs(session, table, batch);
     }
+    table.flush_if_many(session)?;
     held.flush_if_full(session)?;
     let differs = known.map(|known| known.iter().map(|known| !known).collect());
     Ok(Written::Rows { rows, differs })

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use entities::{Failure, FailureClass, FailureKind, RecordBatch};
+use entities::{Cell, Failure, FailureClass, FailureKind, RecordBatch};
 use rusqlite::{Connection, params};
 
 use crate::column::{ColumnType, Kinds};
@@ -23,6 +23,27 @@ pub struct Shape {
     pub types: HashMap<String, entities::ColumnType>,
     /// Rows are marked as deleted.
     pub marks: bool,
+}
+
+impl Shape {
+    /// The failure of a batch with a record that has no key, if there is one: it cannot be held.
+    pub fn lacks_key(&self, batch: &RecordBatch) -> Option<Failure> {
+        for field in &self.unique {
+            let lacking = match batch.column(field) {
+                None => (batch.rows > 0).then_some(0),
+                Some(at) => (0..batch.rows).find(|row| batch.row(*row)[at] == Cell::Null),
+            };
+            if let Some(row) = lacking {
+                let message =
+                    format!("record {} of {} has no `{field}`, which is in the key", row + 1, batch.rows);
+                return Some(
+                    Failure::new(FailureClass::Permanent, FailureKind::Record, message)
+                        .help("choose a `key` that every record has, or leave such records out with `where`"),
+                );
+            }
+        }
+        None
+    }
 }
 
 /// What a row has room for; fields beyond it go to `_more`.
@@ -205,6 +226,7 @@ impl Columns {
             let kind = self.widened(at, *kinds, || holds_wide(&self.list[at]))?;
             if kind != was {
                 self.list[at].kind = kind;
+                self.used = self.used - (self.room.width)(was) + (self.room.width)(kind);
                 // A column that is new in this very list was never filled.
                 if at < change.before {
                     change.widened.push((at, was));

@@ -17,6 +17,9 @@ use crate::seam::Tables;
 use crate::trouble::Trouble;
 use crate::{begin, commit, tasks};
 
+/// How often a transaction is done that breaks its connection each time: it may be its own doing.
+const MOST_TRIES: u32 = 10;
+
 /// A ledger and the tables that go with it.
 #[derive(Debug)]
 pub struct LedgerStore<T> {
@@ -41,6 +44,7 @@ impl<T: Tables> LedgerStore<T> {
         &mut self,
         mut work: impl FnMut(&Connection, &mut T, &HashMap<RunId, ActiveRun>) -> Result<R, Trouble>,
     ) -> Result<R, Trouble> {
+        let mut tries = 0;
         loop {
             if let Some(why) = &self.dead {
                 return Err(Trouble::Ledger(format!(
@@ -53,8 +57,11 @@ impl<T: Tables> LedgerStore<T> {
             if trouble.is_fatal() {
                 self.dead = Some(trouble.words());
             }
-            if !matches!(trouble, Trouble::Lost(_)) {
-                return outcome;
+            let Trouble::Lost(why) = trouble else { return outcome };
+            tries += 1;
+            if tries == MOST_TRIES {
+                let why = format!("the connection broke {MOST_TRIES} times in the same transaction: {why}");
+                return Err(Trouble::Ledger(why));
             }
             self.tables.reconnect()?;
         }

@@ -1,6 +1,7 @@
-//! A proxy before a Unix socket's server that cuts a connection where a test wants it: before or behind a message.
+//! A proxy before a server that cuts a connection where a test wants it, before or behind a message; and one that only
+//! makes the store wait for locks less long.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,4 +85,31 @@ fn pass(mut client: TcpStream, server: u16, cut: Cut, left: &AtomicUsize) {
         }
     }
     server.shutdown(Shutdown::Write).ok();
+}
+
+/// A proxy before the server at a port of 127.0.0.1, behind which a store waits for a lock for a second only.
+pub(crate) fn hasty(server: u16) -> u16 {
+    const ASKED: &[u8] = b"lock_timeout = '60s'";
+    const SAID: &[u8] = b"lock_timeout = '1 s'";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pass = move |mut client: TcpStream| {
+        let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+        let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || io::copy(&mut answers, &mut back).and_then(|_| back.shutdown(Shutdown::Both)));
+        let mut bytes = [0; 64 << 10];
+        while let Ok(count @ 1..) = client.read(&mut bytes) {
+            if let Some(at) = bytes[..count].windows(ASKED.len()).position(|window| window == ASKED) {
+                bytes[at..at + SAID.len()].copy_from_slice(SAID);
+            }
+            if server.write_all(&bytes[..count]).is_err() {
+                return;
+            }
+        }
+        server.shutdown(Shutdown::Write).ok();
+    };
+    thread::spawn(move || {
+        listener.incoming().for_each(|client| drop(thread::spawn(move || pass(client.unwrap()))));
+    });
+    port
 }

@@ -5,6 +5,7 @@
 mod cutting; //  a proxy that cuts connections
 mod database;
 
+mod adverse; //  servers that are read-only, crowded, full, locked
 mod lost;
 mod own_objects;
 mod refused;

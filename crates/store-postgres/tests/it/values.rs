@@ -1,8 +1,8 @@
 //! Values on their way into PostgreSQL's types, and from one type into another: not a digit changes.
 
-use entities::{Cell, Mode, RecordBatch, RunEnd, Span};
+use entities::{Cell, Failure, Mode, RecordBatch, RunEnd, Span};
 use serde_json::json;
-use store_testing::plans::{plan, spec};
+use store_testing::plans::{failure, plan, spec};
 use store_testing::{Dice, Fixture};
 
 use crate::database::Database;
@@ -145,4 +145,20 @@ fn keys_that_are_equal_however_they_are_written_are_one() {
         json!([{"k": {"a": 1, "b": 2}, "v": 1}, {"k": {"b": 2, "a": 1.0}, "v": 2}, {"k": [], "v": 3}]),
     );
     assert_eq!(f.lines("t").len(), 2);
+}
+
+/// The view of requests is plain SQL, and what an API says may hold what no text here can.
+#[test]
+fn a_failure_with_a_nul_in_its_words_is_read() {
+    let Some(database) = Database::new() else { return };
+    let mut f = Fixture::at(database.again());
+    let plan = plan("p", vec![spec("t", Mode::Append, &[])]);
+    let run = f.begin(&plan);
+    let failed = Failure { message: "no such \0 thing".to_owned(), ..failure() };
+    let landing = f.landing(run, 0, 0, Err(failed));
+    f.commit_one(landing);
+    assert_eq!(
+        database.ask("SELECT error, message FROM _sync_requests WHERE message <> ''"),
+        "status|no such \u{fffd} thing"
+    );
 }

@@ -72,5 +72,5 @@ fn unholdable(table: &TableOf, batch: &RecordBatch) -> Option<Failure> {
             format!("records of {} bytes: SQLite holds rows of up to {MOST_BYTES}", batch.text.len());
         return Some(Failure::new(FailureClass::Permanent, FailureKind::Record, message));
     }
-    merge::lacks_key(batch, &table.shape.unique)
+    table.shape.lacks_key(batch)
 }

@@ -1,33 +1,13 @@
-//! Rows of a table with a key: what makes a record impossible to hold, which of two equal keys
-//! counts, and which records are new or differ.
+//! Rows of a table with a key: which of two equal keys counts, and which records are new or differ.
 
 use std::collections::HashMap;
 
-use entities::{Cell, Failure, FailureClass, FailureKind, RecordBatch, TaskId};
+use entities::{RecordBatch, TaskId};
 use rusqlite::Connection;
 
 use crate::column::text_of;
 use crate::sqlite::layout::Layout;
 use crate::trouble::Trouble;
-
-/// The failure of a batch with a record that has no key, if there is one: it cannot be held.
-pub(crate) fn lacks_key(batch: &RecordBatch, key: &[String]) -> Option<Failure> {
-    for field in key {
-        let lacking = match batch.column(field) {
-            None => (batch.rows > 0).then_some(0),
-            Some(at) => (0..batch.rows).find(|row| batch.row(*row)[at] == Cell::Null),
-        };
-        if let Some(row) = lacking {
-            let message =
-                format!("record {} of {} has no `{field}`, which is in the key", row + 1, batch.rows);
-            return Some(
-                Failure::new(FailureClass::Permanent, FailureKind::Record, message)
-                    .help("choose a `key` that every record has, or leave such records out with `where`"),
-            );
-        }
-    }
-    None
-}
 
 /// Writes the records and says of each whether its row is new or differs from the row held. Of
 /// several records with the same key only the last counts.
