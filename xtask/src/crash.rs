@@ -205,7 +205,7 @@ impl Laboratory {
                 // It was said why.
                 "no-fsync" if power::missing(&site.directory).is_some() => continue,
                 "no-fsync" => power::cuts(site, 20, seed, seen),
-                "no-epoch" => postgres::frozen(&sites, kills / 6, seed, seen),
+                "no-epoch" => postgres::frozen(&sites, kills, seed, seen),
                 _ => random::kills(&sites, kills, seed, seen),
             };
             all.push((control.name, outcome.with_context(|| format!("{}, {}", kind.name(), control.name))?));

@@ -1,7 +1,9 @@
-//! The benchmark's endpoints: rendered once, and patched with the page or record number, in a few microseconds.
+//! The benchmark's endpoints: rendered once, and patched with the page or record number, in a few microseconds. Values
+//! other than these repeat after `APART` records: a store that encodes what repeats must not see it on every page.
 
 use std::io::Write;
-use std::sync::LazyLock;
+use std::ops::Range;
+use std::sync::{LazyLock, OnceLock};
 
 use http::StatusCode;
 
@@ -11,17 +13,23 @@ use crate::random::draw;
 
 /// Numbers are padded with spaces to this width, so that patching keeps every offset.
 const WIDTH: usize = 12;
+/// Records with values of their own.
+const APART: u64 = 100_000;
 /// Bytes of the small object.
 const SMALL: usize = 1024;
 
-/// The template of a page: its bytes for page 0 and the places to patch.
+/// The templates of pages, one after the other; rendered when they are first asked for.
 pub(crate) struct Pages {
-    template: Vec<u8>,
+    full: Vec<OnceLock<Template>>,
+    empty: Template,
+}
+
+/// A page's bytes for page 0 and the places to patch.
+struct Template {
+    bytes: Vec<u8>,
     /// Where each record's `id` and `ref` digits start.
     records: Vec<(usize, usize)>,
     page: usize,
-    empty: Vec<u8>,
-    empty_page: usize,
 }
 
 /// Answers a request below `/bench`.
@@ -50,45 +58,48 @@ fn small(number: u64) -> Vec<u8> {
         out
     });
     let mut out = TEMPLATE.clone();
-    patch(&mut out, 6, b' ', number);
+    patch(&mut out, 6, number);
     out
 }
 
 fn page_body(mount: &Mount, page: u64) -> Vec<u8> {
-    let pages = mount.pages.get_or_init(|| Pages::render(mount));
-    if page > mount.options.pages {
-        let mut out = pages.empty.clone();
-        patch(&mut out, pages.empty_page, b' ', page);
-        return out;
-    }
-    let mut out = pages.template.clone();
-    patch(&mut out, pages.page, b' ', page);
-    let first = (page - 1) * mount.options.size + 1;
-    for (number, (id, reference)) in (first..).zip(&pages.records) {
-        patch(&mut out, *id, b' ', number);
-        patch(&mut out, *reference, b'0', number);
+    let size = mount.options.size;
+    let pages = mount.pages.get_or_init(|| {
+        let apart = APART.checked_div(size).unwrap_or(1).clamp(1, mount.options.pages.max(1));
+        Pages { full: (0..apart).map(|_| OnceLock::new()).collect(), empty: Template::render(mount, 0..0) }
+    });
+    let template = match page > mount.options.pages {
+        true => &pages.empty,
+        false => {
+            let at = (page - 1) % pages.full.len() as u64;
+            pages.full[at as usize].get_or_init(|| Template::render(mount, at * size..(at + 1) * size))
+        }
+    };
+    let mut out = template.bytes.clone();
+    patch(&mut out, template.page, page);
+    let first = (page - 1) * size + 1;
+    for (number, (id, reference)) in (first..).zip(&template.records) {
+        patch(&mut out, *id, number);
+        patch(&mut out, *reference, number);
     }
     out
 }
 
-impl Pages {
-    fn render(mount: &Mount) -> Pages {
+impl Template {
+    fn render(mount: &Mount, indices: Range<u64>) -> Template {
         let (pages, size, seed) = (mount.options.pages, mount.options.size, mount.options.seed);
-        let total = pages.saturating_mul(size);
-        let meta = format!("],\"meta\":{{\"pages\":{pages},\"total\":{total},\"page\":{:WIDTH$}}}}}", 0);
-        let mut out = b"{\"data\":[".to_vec();
-        let mut empty = out.clone();
-        empty.extend(meta.bytes());
+        let mut bytes = b"{\"data\":[".to_vec();
         let mut records = Vec::new();
-        for index in 0..size {
-            if index > 0 {
-                out.push(b',');
+        for index in indices {
+            if !records.is_empty() {
+                bytes.push(b',');
             }
-            records.push(write_record(&mut out, draw(seed, 11, index), draw(seed, 12, index)));
+            records.push(write_record(&mut bytes, draw(seed, 11, index), draw(seed, 12, index)));
         }
-        out.extend(meta.bytes());
-        let digits_start = |whole: &[u8]| whole.len() - WIDTH - 2;
-        Pages { page: digits_start(&out), empty_page: digits_start(&empty), template: out, records, empty }
+        let total = pages.saturating_mul(size);
+        // Writing to a Vec cannot fail.
+        let _ = write!(bytes, "],\"meta\":{{\"pages\":{pages},\"total\":{total},\"page\":{:WIDTH$}}}}}", 0);
+        Template { page: bytes.len() - WIDTH - 2, bytes, records }
     }
 }
 
@@ -128,10 +139,13 @@ fn write_record(out: &mut Vec<u8>, dice: u64, more: u64) -> (usize, usize) {
     (id, reference)
 }
 
-/// Writes a number right-aligned into its place.
-fn patch(out: &mut [u8], at: usize, pad: u8, mut number: u64) {
-    for (place, byte) in out[at..at + WIDTH].iter_mut().rev().enumerate() {
-        *byte = if number == 0 && place > 0 { pad } else { b'0' + (number % 10) as u8 };
+/// Writes a number right-aligned over a zero, which is padded as it is to be.
+fn patch(out: &mut [u8], at: usize, mut number: u64) {
+    for byte in out[at..at + WIDTH].iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        *byte = b'0' + (number % 10) as u8;
         number /= 10;
     }
 }

@@ -36,8 +36,8 @@ impl Options {
             release: false,
             only: None,
         };
-        options.kills = if options.quick { 16 } else { 500 };
-        options.points = options.quick.then_some(10);
+        options.kills = if options.quick { 10 } else { 500 };
+        options.points = options.quick.then_some(6);
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} wants a value"));
