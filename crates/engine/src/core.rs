@@ -42,7 +42,7 @@ use run::SpecState;
 /// At most this many Landings wait for their commit …
 const MOST_LANDINGS: usize = 512;
 /// … or this many bytes of records.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 8 << 20;
 
 /// The engine's state. Its maps hold a handful each, and are asked for every request: a tree is cheaper than a
 /// hash there.

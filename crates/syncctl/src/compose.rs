@@ -140,8 +140,14 @@ fn engine(
     })?)
 }
 
+#[cfg_attr(
+    not(debug_assertions),
+    expect(unused_variables, reason = "only controls of the laboratory are in it")
+)]
 fn opener(command_line: String, context: &Context) -> Arc<dyn StoreOpener> {
-    let stores = AllStores::new(command_line, context);
+    let stores = AllStores::new(command_line);
+    #[cfg(debug_assertions)]
+    let stores = stores.sabotaged(context.sabotage);
     #[cfg(debug_assertions)]
     if context.sabotage == Some(entities::Sabotage::Torn) {
         return Arc::new(crate::torn::TornStores(stores));

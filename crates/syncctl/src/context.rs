@@ -5,7 +5,7 @@ use std::env;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use entities::{Moment, Secret};
@@ -39,8 +39,8 @@ pub(crate) struct Context {
     pub(crate) stderr_is_terminal: bool,
     /// Somebody can be asked: questions go to stderr, answers come from stdin.
     pub(crate) can_ask: bool,
-    /// The zone that times are told to people in.
-    pub(crate) zone: TimeZone,
+    /// The zone that times are told to people in; looked up when one is told.
+    pub(crate) zone: Arc<LazyLock<TimeZone>>,
     /// The proxies of the environment.
     pub(crate) proxies: ProxySettings,
     /// `SYNCCTL_SERVER`: the server that `plans` speaks to.
@@ -76,7 +76,7 @@ impl Context {
             stdout_colour: coloured(std::io::stdout().is_terminal()),
             stderr_is_terminal,
             can_ask: !json && stderr_is_terminal && std::io::stdin().is_terminal(),
-            zone: TimeZone::system(),
+            zone: Arc::new(LazyLock::new(TimeZone::system)),
             proxies: ProxySettings {
                 // Upper case would let a `Proxy:` header set it under CGI (CVE-2016-5385); curl refuses it, too.
                 http: variable("http_proxy").or_else(|| match variable("REQUEST_METHOD") {

@@ -35,7 +35,7 @@ pub(crate) trait Progress {
 
 /// The way that was asked for, or the one that fits stderr.
 pub(crate) fn choose(kind: ProgressKind, plan: &SyncPlan, context: &Context) -> Box<dyn Progress> {
-    let words = Words::new(plan, context.zone.clone());
+    let words = Words::new(plan, (**context.zone).clone());
     match kind {
         ProgressKind::Auto if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, words, context)),
         ProgressKind::Bar if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, words, context)),

@@ -242,7 +242,11 @@ async fn watch(
                 }
                 draining = true;
                 progress.say("draining: what is in flight lands, nothing new is sent; Ctrl-C again aborts (both can be resumed)");
-                engine.drain(name).await?;
+                match engine.drain(name).await {
+                    // It has just ended: its report is on its way.
+                    Ok(()) | Err(EngineError::WrongState { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             event = events.recv(), if open => match event {
                 Ok(event) => progress.event(&event, context.now()),

@@ -60,8 +60,8 @@ pub(crate) struct ColumnView {
     /// The field of the records that it holds; null: it is `_task`, `_deleted_at`, `_more`, or a user's own.
     #[schema(required)]
     pub(crate) source: Option<String>,
-    /// `null` (nothing else so far), `bool`, `int`, `float`, `decimal`, `text`, `json`, `more`; of a user's own
-    /// column what it was declared as.
+    /// `null` (nothing else so far), `bool`, `int`, `float`, `decimal`, `text`, `json`, `more`, and in stores that have such types
+    /// `timestamp` and `date`; of a user's own column what it was declared as.
     #[serde(rename = "type")]
     pub(crate) kind: String,
 }

@@ -538,7 +538,7 @@ impl World {
 }
 
 pub fn every_record_lands_once(kind: &dyn Kind) {
-    for seed in seeds(12) {
+    for seed in seeds(5) {
         println!("seed {seed}");
         check(kind, seed);
     }

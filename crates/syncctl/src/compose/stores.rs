@@ -4,6 +4,8 @@ use std::fs::File;
 use std::fs::TryLockError;
 use std::io;
 
+#[cfg(debug_assertions)]
+use entities::Sabotage;
 use entities::{Secrets, Store, StoreError, StoreOpener, StoreTarget, SyncPlan};
 use store::{Reader, ReaderOpener, Readers, Stores};
 use store_files::FileStores;
@@ -11,7 +13,6 @@ use store_files::FileStores;
 use store_postgres::Control;
 use store_postgres::PostgresStores;
 
-use crate::context::Context;
 use crate::exit::{Exit, Problem};
 
 /// Opens stores of every kind to write them.
@@ -24,24 +25,25 @@ pub(super) struct AllStores {
 
 impl AllStores {
     /// `command_line` is what another process is told that finds the store locked; it holds no values.
-    pub(super) fn new(command_line: String, context: &Context) -> AllStores {
-        let since = context.now().to_rfc3339();
-        let holder = format!("{command_line} (pid {}, since {since})", std::process::id());
-        let stores = AllStores {
+    pub(super) fn new(command_line: String) -> AllStores {
+        AllStores {
             sqlite: Stores::new(command_line.clone()),
-            files: FileStores::new(command_line),
-            postgres: PostgresStores::new(holder),
-        };
-        #[cfg(debug_assertions)]
-        let stores = AllStores {
-            sqlite: stores.sqlite.sabotaged(context.sabotage),
-            files: stores.files.sabotaged(context.sabotage),
-            postgres: stores.postgres.control(match context.sabotage {
-                Some(entities::Sabotage::NoEpoch) => Control::NoEpoch,
+            files: FileStores::new(command_line.clone()),
+            postgres: PostgresStores::new(command_line),
+        }
+    }
+
+    /// For the controls of the crash laboratory.
+    #[cfg(debug_assertions)]
+    pub(super) fn sabotaged(self, sabotage: Option<Sabotage>) -> AllStores {
+        AllStores {
+            sqlite: self.sqlite.sabotaged(sabotage),
+            files: self.files.sabotaged(sabotage),
+            postgres: self.postgres.control(match sabotage {
+                Some(Sabotage::NoEpoch) => Control::NoEpoch,
                 _ => Control::None,
             }),
-        };
-        stores
+        }
     }
 }
 

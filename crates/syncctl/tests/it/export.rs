@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::Value;
-use store_testing::{Cluster, parquet_of};
+use store_testing::parquet_of;
 
-use crate::harness::{Place, finished};
+use crate::harness::Place;
+use crate::stores::ground::{Ground, Kind};
 
 const PLAN: &str = r#"
 [plan]
 name = "out"
-SECRETS
 [store]
-STORE
+sqlite = "store.db"
 [endpoints.tracker]
 base_url = "sandbox://tracker?records=300&projects=3"
 limits = []
@@ -32,10 +32,6 @@ foreach = { project = ["atlas", "borealis", "cobalt"] }
 paginate = { by = "link" }
 mode = "append"
 "#;
-
-fn written(place: &Place, store: &str, secrets: &str) {
-    place.write("plan.toml", &PLAN.replace("STORE", store).replace("SECRETS", secrets));
-}
 
 /// By id, without `_task`, and without what is null.
 fn by_id(objects: Vec<serde_json::Map<String, Value>>) -> BTreeMap<i64, serde_json::Map<String, Value>> {
@@ -59,52 +55,42 @@ fn lines(text: &str) -> Vec<serde_json::Map<String, Value>> {
 #[test]
 fn the_same_rows_whatever_the_store() {
     let mut first: Option<BTreeMap<i64, serde_json::Map<String, Value>>> = None;
-    for (store, is_postgres) in [
-        ("sqlite = \"s.db\"", false),
-        ("jsonl = \"s\"", false),
-        ("parquet = \"s\"", false),
-        ("postgres = \"{{ secrets.url }}\"", true),
-    ] {
-        let cluster = if is_postgres { Cluster::shared() } else { None };
-        if is_postgres && cluster.is_none() {
-            continue;
-        }
-        let place = Place::new();
-        written(&place, store, if is_postgres { "[secrets]\nurl = { env = \"URL\" }" } else { "" });
-        let url = cluster.map(|cluster| cluster.url(&cluster.database()));
-        let call = |arguments: &[&str]| {
-            let mut command = place.command(arguments);
-            command.envs(url.iter().map(|url| ("URL", url)));
-            finished(command)
-        };
-        call(&["run", "plan.toml", "--progress", "none"]).exits(0);
+    for kind in Kind::all() {
+        let ground = Ground::new(kind);
+        ground.write(PLAN);
+        ground.run();
+        let path = ground.place.path();
         for table in ["issues", "log"] {
-            call(&["export", "plan.toml", "--to", "out", "--force"]).exits(0).complains("log: 300 rows");
-            let text = fs::read_to_string(place.path().join(format!("out/{table}.jsonl"))).unwrap();
+            ground
+                .call(&["export", "plan.toml", "--to", "out", "--force"])
+                .exits(0)
+                .complains("log: 300 rows");
+            let text = fs::read_to_string(path.join(format!("out/{table}.jsonl"))).unwrap();
             let rows = by_id(lines(&text));
-            assert_eq!(rows.len(), 300, "{store} {table}");
+            assert_eq!(rows.len(), 300, "{kind:?} {table}");
             let first = first.get_or_insert_with(|| rows.clone());
             for (id, row) in &rows {
-                assert_eq!(first.get(id), Some(row), "{store} {table} {id}");
+                assert_eq!(first.get(id), Some(row), "{kind:?} {table} {id}");
             }
 
-            let streamed = call(&["export", "plan.toml", table, "--to", "-"]).exits(0).stdout;
-            assert_eq!(streamed, text, "{store} {table}");
-            assert_eq!(call(&["export", "plan.toml", table, "--output", "-"]).exits(0).stdout, text);
+            let streamed = ground.call(&["export", "plan.toml", table, "--to", "-"]).exits(0).stdout;
+            assert_eq!(streamed, text, "{kind:?} {table}");
+            assert_eq!(ground.call(&["export", "plan.toml", table, "--output", "-"]).exits(0).stdout, text);
 
-            let csv = call(&["export", "plan.toml", table, "--to", "-", "--format", "csv", "--no-task"]);
+            let csv =
+                ground.call(&["export", "plan.toml", table, "--to", "-", "--format", "csv", "--no-task"]);
             let csv = csv.exits(0).stdout;
             let (head, body) = csv.split_once("\r\n").unwrap();
             assert!(head.starts_with("id,number,project,title") && !head.contains("_task"), "{head}");
             // Titles and bodies have lines and quotes of their own.
-            assert_eq!(body.matches("\r\n").count(), 300, "{store}");
-            assert!(body.contains(",\"[\"\"docs\"\",\"\"docs\"\"]\","), "{store}: {body}");
+            assert_eq!(body.matches("\r\n").count(), 300, "{kind:?}");
+            assert!(body.contains(",\"[\"\"docs\"\",\"\"docs\"\"]\","), "{kind:?}: {body}");
 
-            call(&["export", "plan.toml", table, "--to", &format!("{table}/t.parquet")]).exits(0);
-            let held = parquet_of(&place.path().join(table));
-            assert_eq!(held.rows.len(), 300, "{store} {table}");
+            ground.call(&["export", "plan.toml", table, "--to", &format!("{table}/t.parquet")]).exits(0);
+            let held = parquet_of(&path.join(table));
+            assert_eq!(held.rows.len(), 300, "{kind:?} {table}");
         }
-        let left: Vec<_> = fs::read_dir(place.path().join("out")).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(path.join("out")).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
     }
 }
@@ -112,7 +98,7 @@ fn the_same_rows_whatever_the_store() {
 #[test]
 fn what_is_there_stays_and_what_is_wrong_is_said() {
     let place = Place::new();
-    written(&place, "sqlite = \"s.db\"", "");
+    place.write("plan.toml", PLAN);
     place.call(&["export", "plan.toml", "--to", "out"]).exits(1).complains("has no store yet");
     place.call(&["run", "plan.toml", "--progress", "none"]).exits(0);
     place.write("out/log.jsonl", "mine");

@@ -2,7 +2,7 @@
 //! memory it takes is not.
 
 mod generated; // a server that makes its answers up while it sends them
-mod ground; //    a kind of store, and what it holds
+pub(crate) mod ground; // a kind of store, and what it holds: also for other modules
 
 mod large; //  answers that memory should not hold
 mod shapes; // the twelve plans

@@ -3,32 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use store_testing::Cluster;
 
-use crate::harness::{Called, Place, finished};
-
-const KINDS: [Kind; 4] = [Kind::Sqlite, Kind::Postgres, Kind::Jsonl, Kind::Parquet];
-
-/// What a store is, and where SQL finds its ledger and the tables that change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Sqlite,
-    Postgres,
-    Jsonl,
-    Parquet,
-}
-
-/// A directory with a plan whose store has been filled.
-struct Ground {
-    kind: Kind,
-    place: Place,
-    cluster: Option<&'static Cluster>,
-    database: String,
-}
+use crate::harness::Place;
+use crate::stores::ground::{Ground, Kind};
 
 const TASKS: &str = r#"
 [tasks.log]
@@ -54,94 +35,53 @@ paginate = { by = "link" }
 mode = "replace"
 "#;
 
-impl Kind {
-    fn extension(self) -> &'static str {
-        match self {
-            Kind::Jsonl => "jsonl",
-            Kind::Parquet => "parquet",
-            Kind::Sqlite | Kind::Postgres => "",
-        }
-    }
-
-    fn is_files(self) -> bool {
-        matches!(self, Kind::Jsonl | Kind::Parquet)
-    }
-}
-
 impl Ground {
-    /// With nothing in the store; none where there is no PostgreSQL.
-    fn empty(kind: Kind, sandbox: &str) -> Option<Ground> {
-        let cluster = match kind {
-            Kind::Postgres => Some(Cluster::shared()?),
-            _ => None,
-        };
-        let database = cluster.map(Cluster::database).unwrap_or_default();
-        let (store, secrets) = match kind {
-            Kind::Sqlite => ("sqlite = \"store.db\"", ""),
-            Kind::Postgres => ("postgres = \"{{ secrets.url }}\"", "[secrets]\nurl = { env = \"URL\" }\n"),
-            Kind::Jsonl => ("jsonl = \"store\"\nroll = \"1MiB\"", ""),
-            Kind::Parquet => ("parquet = \"store\"\nroll = \"1MiB\"", ""),
-        };
-        let place = Place::new();
-        place.write(
-            "plan.toml",
-            &format!(
-                "[plan]\nname = \"damage\"\n{secrets}[store]\n{store}\n[endpoints.tracker]\nbase_url = \"{sandbox}\"\n\
-                 limits = []\n{TASKS}"
-            ),
-        );
-        Some(Ground { kind, place, cluster, database })
+    /// With nothing in the store.
+    fn empty(kind: Kind, sandbox: &str) -> Ground {
+        let ground = Ground::new(kind);
+        let roll = if kind.is_files() { "roll = \"1MiB\"\n" } else { "" };
+        ground.write(&format!(
+            "[plan]\nname = \"damage\"\n[store]\nsqlite = \"store.db\"\n{roll}[endpoints.tracker]\n\
+             base_url = \"{sandbox}\"\nlimits = []\n{TASKS}"
+        ));
+        ground
     }
 
-    fn filled(kind: Kind) -> Option<Ground> {
-        let ground = Ground::empty(kind, "sandbox://tracker?records=300&projects=3")?;
-        ground.call(&["run", "plan.toml", "--progress", "none"]).exits(0);
-        Some(ground)
+    fn filled(kind: Kind) -> Ground {
+        let ground = Ground::empty(kind, "sandbox://tracker?records=300&projects=3");
+        ground.run();
+        ground
     }
 
     /// Another of the same.
     fn copy(&self) -> Ground {
         let place = Place::new();
         copy_all(self.place.path(), place.path());
-        let database = match self.cluster {
-            None => String::new(),
-            Some(cluster) => {
-                let database = format!("{}_{}", self.database, name_of(place.path()));
-                cluster.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE {}", self.database));
-                database
-            }
-        };
-        Ground { kind: self.kind, place, cluster: self.cluster, database }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.place.command(arguments);
-        if let Some(cluster) = self.cluster {
-            command.env("URL", cluster.url(&self.database));
-        }
-        command
-    }
-
-    fn call(&self, arguments: &[&str]) -> Called {
-        finished(self.command(arguments))
+        let database = self.database.as_ref().map(|from| {
+            let database = format!("{from}_{}", name_of(place.path()));
+            let cluster = Cluster::shared().unwrap();
+            cluster.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE {from}"));
+            database
+        });
+        Ground { kind: self.kind, place, database }
     }
 
     /// Runs SQL where the ledger is.
     fn sql(&self, sql: &str) {
-        match self.cluster {
-            Some(cluster) => drop(cluster.psql(&self.database, sql)),
-            None => rusqlite::Connection::open(self.ledger()).unwrap().execute_batch(sql).unwrap(),
+        match self.kind {
+            Kind::Postgres => drop(self.psql(&format!("SET search_path TO landed; {sql}"))),
+            _ => rusqlite::Connection::open(self.ledger()).unwrap().execute_batch(sql).unwrap(),
         }
     }
 
     fn ledger(&self) -> PathBuf {
-        self.place.path().join(if self.kind.is_files() { "store/_sync.db" } else { "store.db" })
+        self.place.path().join(if self.kind.is_files() { "landed/_sync.db" } else { "store.db" })
     }
 
     /// The file of a table: the first part of one that only grows.
     fn file(&self, table: &str) -> PathBuf {
         let name = if table == "log" { "part-00001" } else { table };
-        self.place.path().join(format!("store/{table}/{name}.{}", self.kind.extension()))
+        self.place.path().join(format!("landed/{table}/{name}.{}", self.kind.extension()))
     }
 
     fn findings(&self) -> (Option<i32>, Vec<Value>) {
@@ -271,13 +211,13 @@ const DAMAGES: &[Damage] = &[
         name: "a key is there twice",
         at: |_| true,
         does: |ground| {
-            match ground.cluster {
-                Some(cluster) => {
+            match ground.kind {
+                Kind::Postgres => {
                     let index = "SELECT indexname FROM pg_indexes WHERE tablename = 'issues' AND indexdef LIKE '%UNIQUE%'";
-                    let index = cluster.psql(&ground.database, index);
+                    let index = ground.psql(index);
                     ground.sql(&format!("DROP INDEX \"{}\"", index.trim()));
                 }
-                None => {
+                _ => {
                     let ledger = rusqlite::Connection::open(ground.ledger()).unwrap();
                     let index = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'issues'";
                     let index: String = ledger.query_row(index, [], |row| row.get(0)).unwrap();
@@ -363,8 +303,8 @@ const DAMAGES: &[Damage] = &[
 
 #[test]
 fn what_is_damaged_is_found_and_named() {
-    for kind in KINDS {
-        let Some(ground) = Ground::filled(kind) else { continue };
+    for kind in Kind::all() {
+        let ground = Ground::filled(kind);
         ground.call(&["verify", "plan.toml"]).exits(0).says("900 rows in 3 tables, of 36 requests");
         for damage in DAMAGES.iter().filter(|damage| (damage.at)(kind)) {
             let ground = ground.copy();
@@ -386,15 +326,13 @@ fn what_is_damaged_is_found_and_named() {
 
 #[test]
 fn what_cannot_be_read_is_no_verdict() {
-    for kind in KINDS {
-        let Some(mut ground) = Ground::empty(kind, "sandbox://tracker?records=30&projects=3") else {
-            continue;
-        };
+    for kind in Kind::all() {
+        let mut ground = Ground::empty(kind, "sandbox://tracker?records=30&projects=3");
         // Nothing has run yet.
         ground.call(&["verify", "plan.toml"]).exits(1).complains("has no store yet");
-        ground.call(&["run", "plan.toml", "--progress", "none"]).exits(0);
+        ground.run();
         match kind {
-            Kind::Postgres => ground.database = "no_such_database".to_owned(),
+            Kind::Postgres => ground.database = Some("no_such_database".to_owned()),
             _ => change(&ground.ledger(), |bytes| bytes[..200].fill(b'x')),
         }
         ground.call(&["verify", "plan.toml"]).exits(4).complains("cannot read");
@@ -403,7 +341,7 @@ fn what_cannot_be_read_is_no_verdict() {
 
 #[test]
 fn a_damaged_page_is_found() {
-    let ground = Ground::filled(Kind::Sqlite).unwrap();
+    let ground = Ground::filled(Kind::Sqlite);
     let ledger = rusqlite::Connection::open(ground.ledger()).unwrap();
     let page: i64 = ledger
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'log'", [], |row| row.get(0))
@@ -424,9 +362,9 @@ fn a_damaged_page_is_found() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a bound on a real process")]
 fn beside_a_run() {
-    for kind in KINDS {
+    for kind in Kind::all() {
         let sandbox = "sandbox://tracker?records=6000&projects=3&slow=2ms";
-        let Some(ground) = Ground::empty(kind, sandbox) else { continue };
+        let ground = Ground::empty(kind, sandbox);
         let mut run = ground.command(&["run", "plan.toml", "--progress", "none"]).spawn().unwrap();
         let (mut looks, began) = (0, Instant::now());
         while run.try_wait().unwrap().is_none() {
@@ -441,7 +379,7 @@ fn beside_a_run() {
         assert!(run.wait().unwrap().success() && looks > 0, "{kind:?}: {looks} looks");
         ground.call(&["verify", "plan.toml"]).exits(0).says("18,000 rows");
         // And once more, over what is there.
-        ground.call(&["run", "plan.toml", "--progress", "none"]).exits(0);
+        ground.run();
         ground.call(&["verify", "plan.toml"]).exits(0).says("24,000 rows");
     }
 }
@@ -449,8 +387,8 @@ fn beside_a_run() {
 /// What other commands read of every kind of store.
 #[test]
 fn commands_read_every_kind() {
-    for kind in KINDS {
-        let Some(ground) = Ground::filled(kind) else { continue };
+    for kind in Kind::all() {
+        let ground = Ground::filled(kind);
         ground.call(&["status", "plan.toml"]).exits(0).says("complete, 900 rows").says("whole");
         ground.call(&["failures", "plan.toml"]).exits(0).says("no request has failed");
         ground.call(&["retry", "plan.toml", "--progress", "none"]).exits(0).complains("nothing to retry");

@@ -9,7 +9,7 @@ use crate::harness::{Called, Place, finished};
 
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Sqlite,
     Postgres,
     Jsonl,
@@ -18,7 +18,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All, or those that `STORE_KINDS` names (`sqlite,jsonl`); without PostgreSQL where there is none, which is said.
-    pub(super) fn all() -> Vec<Kind> {
+    pub(crate) fn all() -> Vec<Kind> {
         #[expect(
             clippy::disallowed_methods,
             reason = "tests are for all kinds unless somebody asks for some"
@@ -32,23 +32,36 @@ impl Kind {
         let is_there = |kind: &Kind| *kind != Kind::Postgres || Cluster::shared().is_some();
         all.into_iter().filter(is_asked).filter(is_there).collect()
     }
+
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Kind::Jsonl => "jsonl",
+            Kind::Parquet => "parquet",
+            Kind::Sqlite | Kind::Postgres => "",
+        }
+    }
+
+    pub(crate) fn is_files(self) -> bool {
+        matches!(self, Kind::Jsonl | Kind::Parquet)
+    }
 }
 
 /// A directory, and what its plan lands in.
-pub(super) struct Ground {
-    pub(super) kind: Kind,
-    pub(super) place: Place,
-    database: Option<String>,
+pub(crate) struct Ground {
+    pub(crate) kind: Kind,
+    pub(crate) place: Place,
+    /// Of PostgreSQL.
+    pub(crate) database: Option<String>,
 }
 
 impl Ground {
-    pub(super) fn new(kind: Kind) -> Ground {
+    pub(crate) fn new(kind: Kind) -> Ground {
         let database = (kind == Kind::Postgres).then(|| Cluster::shared().unwrap().database());
         Ground { kind, place: Place::new(), database }
     }
 
     /// Writes `plan.toml`: the plan with this store in the place of its own.
-    pub(super) fn write(&self, plan: &str) {
+    pub(crate) fn write(&self, plan: &str) {
         let line = plan.lines().find(|line| line.starts_with("sqlite = ")).unwrap();
         let store = match self.kind {
             Kind::Sqlite => "sqlite = \"store.db\"",
@@ -67,7 +80,7 @@ impl Ground {
         self.place.write("plan.toml", &text);
     }
 
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
         if let Some(database) = &self.database {
             command.env("STORE_URL", Cluster::shared().unwrap().url(database));
@@ -75,16 +88,20 @@ impl Ground {
         command
     }
 
+    pub(crate) fn call(&self, arguments: &[&str]) -> Called {
+        finished(self.command(arguments))
+    }
+
     #[track_caller]
-    pub(super) fn run(&self) -> Called {
-        let called = finished(self.command(&["run", "plan.toml", "--progress", "none"]));
+    pub(crate) fn run(&self) -> Called {
+        let called = self.call(&["run", "plan.toml", "--progress", "none"]);
         assert_eq!(called.code, Some(0), "{:?}: {}\n{}", self.kind, called.stdout, called.stderr);
         called
     }
 
     /// What readers see of a table, read with nothing of ours.
     #[track_caller]
-    pub(super) fn table(&self, table: &str) -> Contents {
+    pub(crate) fn table(&self, table: &str) -> Contents {
         let folder = self.place.path().join("landed").join(table);
         match self.kind {
             Kind::Sqlite => {
@@ -104,13 +121,13 @@ impl Ground {
         }
     }
 
-    pub(super) fn psql(&self, sql: &str) -> String {
+    pub(crate) fn psql(&self, sql: &str) -> String {
         Cluster::shared().unwrap().psql(self.database.as_ref().unwrap(), sql)
     }
 }
 
 /// Rows as their fields, by value, without nulls and `_task`; sorted.
-pub(super) fn rows_of(contents: &Contents) -> Vec<std::collections::BTreeMap<String, String>> {
+pub(crate) fn rows_of(contents: &Contents) -> Vec<std::collections::BTreeMap<String, String>> {
     let mut rows = contents.canonical();
     for row in &mut rows {
         assert!(row.remove("_task").is_some(), "a row without its request");
@@ -121,7 +138,7 @@ pub(super) fn rows_of(contents: &Contents) -> Vec<std::collections::BTreeMap<Str
 
 /// Says which rows are missing, and which there should not be.
 #[track_caller]
-pub(super) fn assert_rows(
+pub(crate) fn assert_rows(
     place: &str,
     landed: &[std::collections::BTreeMap<String, String>],
     expected: &[std::collections::BTreeMap<String, String>],
