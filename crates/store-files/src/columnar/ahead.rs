@@ -21,7 +21,7 @@ use crate::rewrite::{Whole, read_to};
 use crate::spool::Pages;
 
 /// A shorter spool is encoded fast enough when it is finished.
-const LEAST: u64 = 4 << 20;
+const LEAST: u64 = 1 << 20;
 
 /// Parts at a time: each holds a row group in memory.
 const MOST: usize = 1;
