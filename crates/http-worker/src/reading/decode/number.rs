@@ -16,7 +16,8 @@ pub(in crate::reading) enum Number<'a> {
 }
 
 /// Reads a number.
-#[inline]
+// Always: handed on through memory, a number costs more than its digits.
+#[inline(always)]
 pub(super) fn read<'a>(scanner: &mut Scanner<'a>) -> Result<(Number<'a>, &'a str), Trouble> {
     let written = written(scanner)?;
     let text = scanner.take(written.end);
@@ -40,21 +41,19 @@ fn written(scanner: &Scanner<'_>) -> Result<Written, Trouble> {
     let bytes = scanner.rest();
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
-    let whole = digits(bytes, at);
+    let mut mantissa = Mantissa::default();
+    let whole = mantissa.read(bytes, at);
     if whole == 0 || (whole > 1 && bytes[at] == b'0') {
         return Err(scanner.trouble("expected a value"));
     }
-    let mut mantissa = Mantissa::default();
-    mantissa.add(&bytes[at..at + whole]);
     at += whole;
     let mut scale = 0i64;
     let mut integer = true;
     if bytes.get(at) == Some(&b'.') {
-        let fraction = digits(bytes, at + 1);
+        let fraction = mantissa.read(bytes, at + 1);
         if fraction == 0 {
             return Err(scanner.trouble("a number without digits behind its point"));
         }
-        mantissa.add(&bytes[at + 1..at + 1 + fraction]);
         scale = -i64::try_from(fraction).unwrap_or(i64::MAX);
         at += 1 + fraction;
         integer = false;
@@ -105,6 +104,7 @@ pub(in crate::reading) fn of(text: &str) -> Option<Number<'_>> {
     Some(number)
 }
 
+#[inline(always)]
 fn classify<'a>(text: &'a str, written: &Written) -> Number<'a> {
     let Written { negative, integer, mantissa, scale, .. } = *written;
     if mantissa.significant == 0 {
@@ -157,12 +157,17 @@ struct Mantissa {
 }
 
 impl Mantissa {
+    /// Reads all digits from `at` on; how many there are.
     #[inline]
-    fn add(&mut self, digits: &[u8]) {
-        for digit in digits {
-            self.value = self.value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.significant += usize::from(self.significant > 0 || *digit != b'0');
+    fn read(&mut self, bytes: &[u8], at: usize) -> usize {
+        let mut end = at;
+        while let Some(digit) = bytes.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
+        {
+            self.value = self.value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            self.significant += usize::from(self.significant > 0 || digit != 0);
+            end += 1;
         }
+        end - at
     }
 }
 

@@ -1,7 +1,7 @@
 //! Builds a [`RecordBatch`] row by row, from JSON text or from values.
 //!
-//! Records of one answer look alike, so the column of a record's n-th field is guessed to be that of
-//! the n-th field of the record before, and only a wrong guess costs a look-up. So do answers of one task:
+//! Records of one answer look alike, so a record's n-th field is guessed to have the name, and so the column,
+//! of the n-th field of the record before: only a wrong guess costs a look-up. So do answers of one task:
 //! the first record is compared with the columns of the answer before, which are then shared.
 //! A field's name is taken as it is, the empty one too; naming it for a database is the store's.
 
@@ -25,6 +25,13 @@ const MOST_CELLS: usize = 1 << 24;
 /// Bytes of an answer whose text is not worth allocating twice.
 const SMALL: usize = 4096;
 
+/// Bytes of a field in an answer, its name and marks with it: there are seldom fewer, so that cells are seldom
+/// allocated twice.
+const BYTES_OF_FIELD: usize = 16;
+
+/// Bytes of guessed names at most: records that take turns in looking different would fill the memory.
+const MOST_GUESSED: usize = 1 << 16;
+
 /// The columns of an answer, for the next one of the same task.
 pub(super) type Columns = Arc<Vec<Arc<str>>>;
 
@@ -37,18 +44,27 @@ pub(super) struct Rows {
     as_before: bool,
     /// Filled when a column is looked up in it.
     index: HashMap<Arc<str>, usize>,
-    /// The columns of the fields of the record before, in their order.
-    order: Vec<usize>,
+    /// The fields of the record before, in their order.
+    guesses: Vec<Guess>,
+    /// Their names, as they are written with the quotes and the colon.
+    guessed: String,
+    /// The rows, then the row in the making.
     cells: Vec<Cell>,
-    /// Cells from one row to the next; at least as many as there are columns.
+    /// Cells from one row to the next; at least as many as there were columns at the end of the last.
     stride: usize,
     rows: usize,
-    /// The row in the making.
-    row: Vec<Cell>,
     text: String,
     /// U+0000 is in it: worth knowing, and seldom so.
     nul: bool,
     most_cells: usize,
+}
+
+/// What a field may be that comes next.
+#[derive(Clone, Copy)]
+struct Guess {
+    column: usize,
+    /// Its name in [`Rows::guessed`].
+    key: (usize, usize),
 }
 
 impl Rows {
@@ -60,11 +76,11 @@ impl Rows {
             before,
             as_before: true,
             index: HashMap::new(),
-            order: Vec::with_capacity(width),
-            cells: Vec::new(),
+            guesses: Vec::with_capacity(width),
+            guessed: String::new(),
+            cells: Vec::with_capacity(bytes / BYTES_OF_FIELD),
             stride: 0,
             rows: 0,
-            row: Vec::with_capacity(width),
             // Half of a large answer is not text; a small one may be nothing else.
             text: String::with_capacity(if bytes <= SMALL { bytes } else { bytes / 2 }),
             nul: false,
@@ -90,9 +106,8 @@ impl Rows {
             b'[' => Err(Trouble::Unnamed),
             _ => {
                 self.begin();
-                let cell = self.cell(scanner)?;
                 let column = self.column(VALUE, 0);
-                self.set(column, cell);
+                self.read_cell(column, scanner)?;
                 self.end()
             }
         }
@@ -108,12 +123,10 @@ impl Rows {
         let mut width = 0;
         let mut more = scanner.enter(b']')?;
         while more {
-            let cell = self.cell(scanner)?;
             if width == self.columns.len() {
-                self.columns.push(Arc::from(""));
-                self.row.push(Cell::Null);
+                self.add(Arc::from(""));
             }
-            self.set(width, cell);
+            self.read_cell(width, scanner)?;
             width += 1;
             more = scanner.more(b']')?;
         }
@@ -142,10 +155,16 @@ impl Rows {
         let mut nth = 0;
         let mut more = scanner.enter(b'}')?;
         while more {
-            let key = scanner.key()?;
-            let column = if key.escaped { self.column(&key.text(), nth) } else { self.column(key.raw, nth) };
-            let cell = self.cell(scanner)?;
-            self.set(column, cell);
+            let column = match self.guess(nth, scanner) {
+                Some(column) => column,
+                None => {
+                    let key = scanner.key()?;
+                    let column = self.column(&key.text(), nth);
+                    self.note(nth, key.raw);
+                    column
+                }
+            };
+            self.read_cell(column, scanner)?;
             nth += 1;
             more = scanner.more(b'}')?;
         }
@@ -199,6 +218,7 @@ impl Rows {
     /// The batch.
     pub(super) fn finish(mut self) -> RecordBatch {
         let width = self.columns.len();
+        self.cells.truncate(self.rows * self.stride);
         if self.stride != width && self.rows > 0 {
             self.restride(width);
         }
@@ -208,62 +228,89 @@ impl Rows {
 
     #[inline]
     fn begin(&mut self) {
-        self.row.clear();
-        self.row.resize(self.columns.len(), Cell::Null);
+        let start = self.rows * self.stride;
+        // Of a record that was not read to its end.
+        self.cells.truncate(start);
+        self.cells.resize(start + self.stride.max(self.columns.len()), Cell::Null);
     }
 
     #[inline]
     fn set(&mut self, column: usize, cell: Cell) {
-        if let Some(place) = self.row.get_mut(column) {
+        if let Some(place) = self.cells.get_mut(self.rows * self.stride + column) {
             *place = cell;
+        }
+    }
+
+    /// The column of the n-th field, whose name comes next, if it is as in the record before; then the name is read.
+    #[inline]
+    fn guess(&self, nth: usize, scanner: &mut Scanner<'_>) -> Option<usize> {
+        let guess = self.guesses.get(nth)?;
+        let key = self.guessed.get(guess.key.0..guess.key.1).filter(|key| !key.is_empty())?;
+        scanner.take_if(key).then_some(guess.column)
+    }
+
+    /// Notes how the name of the n-th field is written, for the next record.
+    fn note(&mut self, nth: usize, raw: &str) {
+        if self.guessed.len() + raw.len() > MOST_GUESSED {
+            self.guessed.clear();
+            self.guesses.clear();
+        }
+        // Written otherwise, with a space before the colon, it is the column that is guessed.
+        if let Some(guess) = self.guesses.get_mut(nth).filter(|guess| guess.key == (0, 0)) {
+            let start = self.guessed.len();
+            self.guessed.extend(["\"", raw, "\":"]);
+            guess.key = (start, self.guessed.len());
         }
     }
 
     #[inline]
     fn column(&mut self, name: &str, nth: usize) -> usize {
-        if let Some(&guess) = self.order.get(nth)
-            && self.columns.get(guess).is_some_and(|column| **column == *name)
+        if let Some(&Guess { column, .. }) = self.guesses.get(nth)
+            && self.columns.get(column).is_some_and(|column| **column == *name)
         {
-            return guess;
+            return column;
         }
         self.look_up(name, nth)
     }
 
     #[cold]
     fn look_up(&mut self, name: &str, nth: usize) -> usize {
+        let column = self.find(name, nth);
+        let guess = Guess { column, key: (0, 0) };
+        match self.guesses.get_mut(nth) {
+            Some(place) => *place = guess,
+            None => self.guesses.push(guess),
+        }
+        column
+    }
+
+    fn find(&mut self, name: &str, nth: usize) -> usize {
         if self.as_before
             && nth == self.columns.len()
             && let Some(same) = self.before.get(nth).filter(|column| ***column == *name)
         {
-            let same = Arc::clone(same);
-            self.order.push(nth);
-            self.add(same);
+            self.add(Arc::clone(same));
             return nth;
         }
         self.as_before = false;
         if self.index.len() < self.columns.len() {
             self.index = self.columns.iter().cloned().zip(0..).collect();
         }
-        let column = match self.index.get(name) {
-            Some(&column) => column,
-            None => {
-                let column = self.columns.len();
-                let name: Arc<str> = Arc::from(name);
-                self.index.insert(Arc::clone(&name), column);
-                self.add(name);
-                column
-            }
-        };
-        match self.order.get_mut(nth) {
-            Some(place) => *place = column,
-            None => self.order.push(column),
+        if let Some(&column) = self.index.get(name) {
+            return column;
         }
+        let column = self.columns.len();
+        let name: Arc<str> = Arc::from(name);
+        self.index.insert(Arc::clone(&name), column);
+        self.add(name);
         column
     }
 
+    /// Another column, in the row in the making as well.
     fn add(&mut self, name: Arc<str>) {
         self.columns.push(name);
-        self.row.push(Cell::Null);
+        let width = self.stride.max(self.columns.len());
+        self.cells.resize(self.rows * self.stride + width, Cell::Null);
     }
 
     #[inline]
@@ -273,10 +320,11 @@ impl Rows {
             let stride =
                 if self.rows == 0 { self.columns.len() } else { self.columns.len().max(self.stride * 3 / 2) };
             self.within(stride, self.rows)?;
+            let row = self.cells.split_off(self.rows * self.stride);
             self.restride(stride);
+            self.cells.extend_from_slice(&row);
         }
         self.within(self.stride, self.rows + 1)?;
-        self.cells.extend_from_slice(&self.row);
         self.rows += 1;
         self.cells.resize(self.rows * self.stride, Cell::Null);
         Ok(())
@@ -303,47 +351,55 @@ impl Rows {
         self.stride = stride;
     }
 
+    /// The next value of the text as a cell of the row in the making. Each kind is set where it is read: a cell that
+    /// is handed on through memory, written in parts and read as a whole, costs more than reading it.
     #[inline]
-    fn cell(&mut self, scanner: &mut Scanner<'_>) -> Result<Cell, Trouble> {
-        Ok(match scanner.peek() {
+    fn read_cell(&mut self, column: usize, scanner: &mut Scanner<'_>) -> Result<(), Trouble> {
+        let start = self.text.len();
+        match scanner.peek() {
             b'"' => {
                 let string = scanner.string()?;
-                let start = self.text.len();
                 if string.escaped {
                     unescape(string.raw, &mut self.text);
                     self.nul |= self.text.as_bytes()[start..].contains(&0);
                 } else {
                     self.text.push_str(string.raw);
                 }
-                Cell::Text(span_from(start, &self.text)?)
+                let span = span_from(start, &self.text)?;
+                self.set(column, Cell::Text(span));
             }
             b'{' | b'[' => {
                 let (range, spaced) = scanner.skip_noting_space()?;
-                let start = self.text.len();
                 if spaced {
                     compact(scanner.slice(range), &mut self.text);
                 } else {
                     self.text.push_str(scanner.slice(range));
                 }
-                Cell::Json(span_from(start, &self.text)?)
+                let span = span_from(start, &self.text)?;
+                self.set(column, Cell::Json(span));
             }
             b'n' => {
                 scanner.word("null")?;
-                Cell::Null
+                self.set(column, Cell::Null);
             }
             b't' => {
                 scanner.word("true")?;
-                Cell::Bool(true)
+                self.set(column, Cell::Bool(true));
             }
             b'f' => {
                 scanner.word("false")?;
-                Cell::Bool(false)
+                self.set(column, Cell::Bool(false));
             }
-            _ => {
-                let (number, _) = number::read(scanner)?;
-                number_cell(number, &mut self.text)?
-            }
-        })
+            _ => match number::read(scanner)?.0 {
+                Number::Int(value) => self.set(column, Cell::Int(value)),
+                Number::Float(value) => self.set(column, Cell::Float(value)),
+                number @ Number::Digits(_) => {
+                    let cell = number_cell(number, &mut self.text)?;
+                    self.set(column, cell);
+                }
+            },
+        }
+        Ok(())
     }
 }
 
@@ -394,5 +450,22 @@ fn span_from(start: usize, text: &str) -> Result<Span, Trouble> {
     match (u32::try_from(text.len()), u32::try_from(start)) {
         (Ok(end), Ok(start)) => Ok(Span { start, len: end - start }),
         _ => Err(Trouble::TooLong),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_take_turns_in_looking_different_do_not_fill_the_memory() {
+        let mut rows = Rows::new(0, Columns::default());
+        for n in 0..6_400 {
+            let record = format!("{{\"{:0100}\":{n}}}", n % 64);
+            rows.read(&mut Scanner::new(&record)).unwrap();
+            assert!(rows.guessed.len() <= MOST_GUESSED + 128);
+        }
+        let batch = rows.finish();
+        assert!((0..6_400).all(|n| batch.row(n)[n % 64] == Cell::Int(n as i64)));
     }
 }

@@ -141,6 +141,15 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
+    /// Takes what comes next if it is this.
+    #[inline]
+    pub(super) fn take_if(&mut self, expected: &str) -> bool {
+        self.peek();
+        let comes = self.rest().starts_with(expected.as_bytes());
+        self.at += if comes { expected.len() } else { 0 };
+        comes
+    }
+
     /// A string; the next byte is its quote.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Result<RawString<'a>, Trouble> {
