@@ -107,6 +107,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), Trouble> {
     }
 }
 
+/// Removes a file that may be long, if it is there: its name is gone when this returns. To give back its blocks takes
+/// milliseconds that nobody waits for.
+pub(crate) fn remove_long(path: &Path) -> Result<(), Trouble> {
+    let held = File::open(path).ok();
+    remove(path)?;
+    // Without a thread it is given back here.
+    let _ = std::thread::Builder::new().spawn(move || drop(held));
+    Ok(())
+}
+
 /// The XXH3-128 of the first `bytes` of a file.
 pub(crate) fn checksum(path: &Path, bytes: u64) -> Result<String, Trouble> {
     let mut file = read(path)?.take(bytes);

@@ -93,7 +93,7 @@ fn execute(disk: &Disk, moves: &[(PathBuf, Option<PathBuf>)]) -> Result<(), Trou
                 }
                 _ => {}
             },
-            None => disk::remove(&from)?,
+            None => disk::remove_long(&from)?,
         }
         let folder = source.parent().unwrap_or(Path::new(""));
         if disk.at(folder).is_dir() {

@@ -200,12 +200,13 @@ fn decode(page: &[u8], before: &Arc<Vec<Arc<str>>>) -> Option<(RecordBatch, i64)
     let mut cells = Vec::with_capacity(width.checked_mul(rows)?.min(page.len()));
     let mut end = 0i64;
     for _ in 0..width * rows {
-        cells.push(match input.byte()? {
-            NULL => Cell::Null,
-            FALSE => Cell::Bool(false),
-            TRUE => Cell::Bool(true),
-            INT => Cell::Int(i64::from_le_bytes(input.eight()?)),
-            FLOAT => Cell::Float(f64::from_le_bytes(input.eight()?)),
+        // Pushed where each is made: a cell written in parts and then copied as a whole takes twice as long.
+        match input.byte()? {
+            NULL => cells.push(Cell::Null),
+            FALSE => cells.push(Cell::Bool(false)),
+            TRUE => cells.push(Cell::Bool(true)),
+            INT => cells.push(Cell::Int(i64::from_le_bytes(input.eight()?))),
+            FLOAT => cells.push(Cell::Float(f64::from_le_bytes(input.eight()?))),
             kind => {
                 let gap = input.count()? as u64;
                 let start = end.checked_add((gap >> 1).cast_signed() ^ -((gap & 1).cast_signed()))?;
@@ -215,13 +216,13 @@ fn decode(page: &[u8], before: &Arc<Vec<Arc<str>>>) -> Option<(RecordBatch, i64)
                 end = start + len as i64;
                 let span = Span { start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? };
                 match kind {
-                    NUMBER => Cell::Number(span),
-                    TEXT => Cell::Text(span),
-                    JSON => Cell::Json(span),
+                    NUMBER => cells.push(Cell::Number(span)),
+                    TEXT => cells.push(Cell::Text(span)),
+                    JSON => cells.push(Cell::Json(span)),
                     _ => return None,
                 }
             }
-        });
+        }
     }
     Some((RecordBatch { columns, rows, cells, text, ..RecordBatch::default() }, task))
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -126,20 +127,20 @@ impl Running {
         Ok((self.end()?, peak))
     }
 
-    /// Waits for its end.
+    /// Waits for its end, asleep: what it has to share the cores with is measured with it.
     pub(crate) fn end(mut self) -> Result<Finished> {
         let before = cpu_of_ended_children()?;
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
-            }
-            ensure!(self.age() < PATIENCE, "{} takes more than {PATIENCE:?}", self.name);
-            // Asked often enough to be a thousandth off, and too seldom to take CPU from the child.
-            std::thread::sleep(
-                (self.age() / 1000).clamp(Duration::from_micros(50), Duration::from_millis(2)),
-            );
-        };
+        let (ended, hears) = std::sync::mpsc::channel::<()>();
+        let id = self.child.id().to_string();
+        let left = PATIENCE.saturating_sub(self.age());
+        let watch = std::thread::spawn(move || {
+            let hangs = hears.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
+            hangs && Command::new("kill").args(["-KILL", &id]).status().is_ok()
+        });
+        let status = self.child.wait()?;
         let wall = self.age();
+        drop(ended);
+        ensure!(!watch.join().unwrap_or(false), "{} takes more than {PATIENCE:?}", self.name);
         let cpu = cpu_of_ended_children()?.saturating_sub(before);
         let stdout = std::fs::read_to_string(self.output.with_extension("out"))?;
         let stderr = self.output.with_extension("err");

@@ -175,7 +175,9 @@ impl ColumnBuffer {
                 values.clear();
             }
             Values::Texts { bytes, ends } => {
-                let all = ByteArray::from(std::mem::take(bytes));
+                // The next ones are as long.
+                let next = Vec::with_capacity(bytes.len());
+                let all = ByteArray::from(std::mem::replace(bytes, next));
                 let begins = std::iter::once(0).chain(ends.iter().copied());
                 let held: Vec<ByteArray> =
                     begins.zip(&*ends).map(|(begin, end)| all.slice(begin, end - begin)).collect();

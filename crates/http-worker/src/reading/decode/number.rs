@@ -16,7 +16,7 @@ pub(in crate::reading) enum Number<'a> {
 }
 
 /// Reads a number.
-// Always: handed on through memory, a number costs more than its digits.
+// Always, and so what it calls: handed on through memory, a number costs more than its digits.
 #[inline(always)]
 pub(super) fn read<'a>(scanner: &mut Scanner<'a>) -> Result<(Number<'a>, &'a str), Trouble> {
     let written = written(scanner)?;
@@ -36,7 +36,7 @@ struct Written {
     scale: i64,
 }
 
-#[inline]
+#[inline(always)]
 fn written(scanner: &Scanner<'_>) -> Result<Written, Trouble> {
     let bytes = scanner.rest();
     let negative = bytes.first() == Some(&b'-');

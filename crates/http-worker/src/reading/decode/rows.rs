@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Trouble;
 use super::number::{self, Number};
-use super::scanner::{Scanner, compact, unescape};
+use super::scanner::{Scanner, Short, compact, unescape};
 
 /// Column of records that are single values.
 const VALUE: &str = "value";
@@ -65,6 +65,8 @@ struct Guess {
     column: usize,
     /// Its name in [`Rows::guessed`].
     key: (usize, usize),
+    /// The same for a short name, which most are: compared at once.
+    short: Short,
 }
 
 impl Rows {
@@ -245,8 +247,14 @@ impl Rows {
     #[inline]
     fn guess(&self, nth: usize, scanner: &mut Scanner<'_>) -> Option<usize> {
         let guess = self.guesses.get(nth)?;
-        let key = self.guessed.get(guess.key.0..guess.key.1).filter(|key| !key.is_empty())?;
-        scanner.take_if(key).then_some(guess.column)
+        if guess.key == (0, 0) {
+            return None;
+        }
+        let is_right = scanner.take_short(&guess.short).unwrap_or_else(|| {
+            let key = self.guessed.get(guess.key.0..guess.key.1);
+            key.is_some_and(|key| scanner.take_if(key))
+        });
+        is_right.then_some(guess.column)
     }
 
     /// Notes how the name of the n-th field is written, for the next record.
@@ -260,6 +268,7 @@ impl Rows {
             let start = self.guessed.len();
             self.guessed.extend(["\"", raw, "\":"]);
             guess.key = (start, self.guessed.len());
+            guess.short = Short::new(&self.guessed[start..]);
         }
     }
 
@@ -276,7 +285,7 @@ impl Rows {
     #[cold]
     fn look_up(&mut self, name: &str, nth: usize) -> usize {
         let column = self.find(name, nth);
-        let guess = Guess { column, key: (0, 0) };
+        let guess = Guess { column, key: (0, 0), short: Short::default() };
         match self.guesses.get_mut(nth) {
             Some(place) => *place = guess,
             None => self.guesses.push(guess),

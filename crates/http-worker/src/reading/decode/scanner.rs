@@ -31,6 +31,27 @@ pub(super) struct RawString<'a> {
     pub(super) escaped: bool,
 }
 
+/// Up to sixteen bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Short {
+    bytes: u128,
+    mask: u128,
+    /// 0: what is longer.
+    length: usize,
+}
+
+impl Short {
+    /// None of it, if it is too long.
+    pub(super) fn new(text: &str) -> Short {
+        let length = text.len();
+        if length > size_of::<u128>() {
+            return Short::default();
+        }
+        let bytes = text.bytes().rev().fold(0, |sum, byte| sum << 8 | u128::from(byte));
+        Short { bytes, mask: u128::MAX >> (8 * (size_of::<u128>() - length)), length }
+    }
+}
+
 impl<'a> RawString<'a> {
     /// What it says.
     pub(super) fn text(self) -> Cow<'a, str> {
@@ -139,6 +160,20 @@ impl<'a> Scanner<'a> {
         }
         self.at += 1;
         Ok(key)
+    }
+
+    /// Takes what comes next if it is this; none: it cannot be told so.
+    #[inline]
+    pub(super) fn take_short(&mut self, expected: &Short) -> Option<bool> {
+        self.peek();
+        let comes = self.text.as_bytes().get(self.at..self.at + size_of::<u128>())?;
+        let comes = u128::from_le_bytes(comes.try_into().ok()?);
+        if expected.length == 0 {
+            return None;
+        }
+        let is_it = comes & expected.mask == expected.bytes;
+        self.at += if is_it { expected.length } else { 0 };
+        Some(is_it)
     }
 
     /// Takes what comes next if it is this.
