@@ -432,5 +432,5 @@ fn asked_by(spec: &ActiveSpec, landing: &Landing, mut failure: Failure) -> Failu
 fn refused(spec: &ActiveSpec, trouble: Trouble) -> Failure {
     let message = format!("table `{}` does not take a record: {}", spec.table.name, trouble.words());
     Failure::new(FailureClass::Permanent, FailureKind::Record, message)
-        .help("an index, trigger or constraint that was added to the table refuses it")
+        .help("it is an index, a trigger or a constraint that was added to the table, or more than a column can hold")
 }

@@ -76,16 +76,30 @@ struct Rate {
     server_cpu: f64,
 }
 
-/// Peak memory in megabytes.
+/// Peak memory in megabytes, and so many times the pages: the same, and records in a second.
 struct Memory {
     once: f64,
-    more: Option<f64>,
+    more: Option<Longer>,
+}
+
+#[derive(Clone, Copy)]
+struct Longer {
+    peak: f64,
+    records: f64,
 }
 
 fn show(bench: &Bench, runs: &[(&Kind, Speed, Memory)]) {
     let rounds = bench.pick(ROUNDS, 1);
-    let mut rows =
-        vec![row(["", "records/s", "CPU-µs each", "x alone", "x by hand", "peak", "10 x the pages"])];
+    let mut rows = vec![row([
+        "",
+        "records/s",
+        "CPU-µs each",
+        "x alone",
+        "x by hand",
+        "peak",
+        "10 x the pages",
+        "x alone",
+    ])];
     let ratio = |ours: f64, theirs: f64| format!("{:.2} x", ours / theirs);
     let megabytes = |peak: f64| format!("{peak:.0} MB");
     let cpu = |rate: &Rate| match rate.server_cpu {
@@ -102,12 +116,14 @@ fn show(bench: &Bench, runs: &[(&Kind, Speed, Memory)]) {
             "",
             "",
             "",
+            "",
         ]));
         rows.push(row([
             &format!("{name} by hand, with a ledger of pages"),
             &whole(speed.by_hand.records),
             &cpu(&speed.by_hand),
             &ratio(speed.by_hand.records, speed.alone),
+            "",
             "",
             "",
             "",
@@ -119,7 +135,8 @@ fn show(bench: &Bench, runs: &[(&Kind, Speed, Memory)]) {
             &ratio(speed.ours.records, speed.alone),
             &ratio(speed.ours.records, speed.by_hand.records),
             &megabytes(memory.once),
-            &memory.more.map_or_else(String::new, megabytes),
+            &memory.more.map_or_else(String::new, |more| megabytes(more.peak)),
+            &memory.more.map_or_else(String::new, |more| ratio(more.records, speed.alone)),
         ]));
     }
     let title = format!(
@@ -134,13 +151,13 @@ fn show(bench: &Bench, runs: &[(&Kind, Speed, Memory)]) {
             }
             None => say_where(name, &speed.ours),
         }
-        let most = memory.more.unwrap_or(0.0).max(memory.once);
+        let most = memory.more.map_or(0.0, |more| more.peak).max(memory.once);
         target(
             most <= kind.at_most,
             &format!("{name}: {most:.0} MB at most (at most {:.0} MB)", kind.at_most),
         );
         if let Some(more) = memory.more {
-            let grown = more - memory.once;
+            let grown = more.peak - memory.once;
             target(grown <= FLAT_WITHIN, &format!("{name}: {grown:+.0} MB with {MORE} x the pages"));
         }
     }
@@ -175,14 +192,15 @@ impl Stores<'_> {
 
     fn memory(&self, bench: &mut Bench) -> Result<Memory> {
         let more = bench.pick(Some(PAGES * MORE), None);
-        let mut peak = |pages| -> Result<f64> {
+        let mut run = |pages| -> Result<Longer> {
             let syncctl = self.planned(bench, pages)?;
             let (finished, peak) = syncctl.start()?.end_with_peak()?;
             finished.must_succeed()?;
             self.check(bench, &self.store(&syncctl.place)?, pages)?;
-            Ok(peak as f64 / 1e6)
+            let records = f64::from(pages * SIZE) / finished.wall.as_secs_f64();
+            Ok(Longer { peak: peak as f64 / 1e6, records })
         };
-        Ok(Memory { once: peak(PAGES)?, more: more.map(peak).transpose()? })
+        Ok(Memory { once: run(PAGES)?.peak, more: more.map(run).transpose()? })
     }
 
     /// Records in a second that the store takes from memory.
