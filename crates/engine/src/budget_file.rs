@@ -139,11 +139,6 @@ impl BudgetFile {
         Ok(BudgetFile { path, database, secret, process: "us".to_owned(), alive: None, beat, watch })
     }
 
-    /// The database.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// A run begins to draw on budgets. From now on other processes keep its limits as well. A limit that
     /// nobody kept until now takes over what went under others of its budget. Gives what is known of each.
     pub(crate) fn join(&mut self, budgets: &[Joining], now: Moment) -> Result<Vec<Known>, BudgetError> {

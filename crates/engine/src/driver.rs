@@ -8,7 +8,6 @@ mod stores;
 mod wall_clock;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +18,11 @@ use entities::{
 use supervisor::{Done, Supervisor};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::budget_file::BudgetFile;
 use crate::core::{Action, Core, Event, PlanSlot, StoreSlot};
 use crate::writer::{FromStore, ToStore};
 use crate::{EngineConfig, EngineError, EngineStatus, RunOptions};
+
+pub use budgets::check_budgets;
 
 use budgets::Keeper;
 use stores::OpenStore;
@@ -119,19 +119,13 @@ impl Driver {
         config: EngineConfig,
         commands: mpsc::Receiver<Command>,
         events: broadcast::Sender<EngineEvent>,
-    ) -> Result<Driver, EngineError> {
-        let budgets = match &config.state_dir {
-            Some(directory) => open_budgets(directory)?,
-            None => BudgetFile::in_memory().map_err(|error| EngineError::Budgets {
-                path: "memory".to_owned(),
-                why: error.to_string(),
-            })?,
-        };
-        let budgets = Keeper::new(budgets, WallClock::beside(Arc::clone(&config.clock)));
+    ) -> Driver {
+        let clock = WallClock::beside(Arc::clone(&config.clock));
+        let budgets = Keeper::new(config.state_dir.clone(), clock);
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let supervisor =
             Supervisor::new(Arc::clone(&config.factory), config.workers, Arc::clone(&config.clock));
-        Ok(Driver {
+        Driver {
             core: Core::new(config.workers_per_run as usize),
             config,
             supervisor,
@@ -146,7 +140,7 @@ impl Driver {
             shutting_down: None,
             drain_until: None,
             last_tick: None,
-        })
+        }
     }
 
     /// Runs until it is shut down or its handle is dropped.
@@ -330,11 +324,4 @@ impl Driver {
             let _ = reply.send(());
         }
     }
-}
-
-/// Opens the file of budgets in a directory, and makes it.
-pub(crate) fn open_budgets(directory: &Path) -> Result<BudgetFile, EngineError> {
-    let path = directory.join("budgets.db");
-    BudgetFile::open(&path)
-        .map_err(|error| EngineError::Budgets { path: path.display().to_string(), why: error.to_string() })
 }

@@ -1,6 +1,6 @@
 //! The handle: methods that send a command to the driver and wait for its answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::EngineError;
-use crate::driver::{Command, Driver, NewPlan, Verb, open_budgets};
+use crate::driver::{Command, Driver, NewPlan, Verb};
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -69,13 +69,13 @@ pub struct SyncEngine {
 
 impl SyncEngine {
     /// Starts the engine's driver on the current tokio runtime.
-    pub fn new(config: EngineConfig) -> Result<SyncEngine, EngineError> {
+    pub fn new(config: EngineConfig) -> SyncEngine {
         let (commands, inbox) = mpsc::channel(16);
         let (events, _) = broadcast::channel(4096);
-        let driver = Driver::new(config, inbox, events.clone())?;
+        let driver = Driver::new(config, inbox, events.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
-        Ok(SyncEngine { commands, events, driver: tasks })
+        SyncEngine { commands, events, driver: tasks }
     }
 
     /// Adds a plan; it is idle until started.
@@ -94,7 +94,8 @@ impl SyncEngine {
         self.ask_of(plan, Verb::Remove).await
     }
 
-    /// Opens the plan's store and begins a run, or resumes the unfinished one.
+    /// Opens the plan's store, and the file of budgets if it is the engine's first start, and begins a run, or
+    /// resumes the unfinished one.
     pub async fn start(&self, plan: &PlanName) -> Result<(), EngineError> {
         self.ask_of(plan, Verb::Start).await
     }
@@ -177,11 +178,6 @@ impl SyncEngine {
         self.commands.send(command(reply)).await.map_err(|_| EngineError::Closed)?;
         answer.await.map_err(|_| EngineError::Closed)
     }
-}
-
-/// Opens the file of budgets in `directory` (and makes it), to see whether an engine could.
-pub fn check_budgets(directory: &Path) -> Result<(), EngineError> {
-    open_budgets(directory).map(drop)
 }
 
 fn is_live(state: PlanState) -> bool {

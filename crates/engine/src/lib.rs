@@ -20,7 +20,8 @@ mod writer;
 mod forecast;
 mod standing;
 
-pub use engine::{EngineConfig, EngineStatus, RunOptions, SyncEngine, check_budgets};
+pub use driver::check_budgets;
+pub use engine::{EngineConfig, EngineStatus, RunOptions, SyncEngine};
 pub use error::EngineError;
 pub use forecast::{
     Bottleneck, Costs, EndpointForecast, Experience, Forecast, Learned, LimitForecast, PauseForecast,

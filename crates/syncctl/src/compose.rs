@@ -45,7 +45,7 @@ pub(crate) async fn compose(
     let config = http_config(practice.as_ref(), context);
     let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
     let workers = workers.unwrap_or_else(|| enough_workers(plan));
-    let engine = engine(Arc::new(factory), (workers, workers), opener(command_line, context), context)?;
+    let engine = engine(Arc::new(factory), (workers, workers), opener(command_line, context), context);
     Ok(Composition { engine, practice })
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn looking(
         HttpWorkers::watched(config, looks.watch()).map_err(|error| Problem::wrong(error.to_string()))?;
     let stores: Arc<dyn StoreOpener> = Arc::new(Stores::new("syncctl preview".to_owned()));
     let workers = enough_workers(plan);
-    let engine = engine(looks.noting(Arc::new(factory)), (workers, workers), stores, context)?;
+    let engine = engine(looks.noting(Arc::new(factory)), (workers, workers), stores, context);
     Ok(Composition { engine, practice })
 }
 
@@ -74,13 +74,15 @@ pub(crate) async fn serving(
     context: &Context,
 ) -> Result<Composition, Problem> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Said now, and not by the first plan that starts.
+    context.state_dir.as_deref().map_or(Ok(()), engine::check_budgets)?;
     let offers = SandboxConfig { offers: Offers::Practice, ..SandboxConfig::default() };
     let practice = sandbox::start(offers).await.context("cannot start the practice API")?;
     let config = HttpConfig { reach, ..http_config(Some(&practice), context) };
     let factory = HttpWorkers::new(config).map_err(|error| Problem::wrong(error.to_string()))?;
     // A quarter, and with few of them more.
     let per_run = (workers / 4).max(16).min(workers);
-    let engine = engine(Arc::new(factory), (workers, per_run), opener(command_line, context), context)?;
+    let engine = engine(Arc::new(factory), (workers, per_run), opener(command_line, context), context);
     Ok(Composition { engine, practice: Some(practice) })
 }
 
@@ -129,15 +131,15 @@ fn engine(
     (workers, workers_per_run): (u32, u32),
     stores: Arc<dyn StoreOpener>,
     context: &Context,
-) -> Result<SyncEngine, Problem> {
-    Ok(SyncEngine::new(EngineConfig {
+) -> SyncEngine {
+    SyncEngine::new(EngineConfig {
         workers,
         workers_per_run,
         factory,
         stores,
         state_dir: context.state_dir.clone(),
         clock: Arc::clone(&context.clock),
-    })?)
+    })
 }
 
 #[cfg_attr(

@@ -35,11 +35,13 @@ pub(crate) trait Progress {
 
 /// The way that was asked for, or the one that fits stderr.
 pub(crate) fn choose(kind: ProgressKind, plan: &SyncPlan, context: &Context) -> Box<dyn Progress> {
-    let words = Words::new(plan, (**context.zone).clone());
+    // To ask for the system's zone reads its whole list of zones.
+    let words = || Words::new(plan, (**context.zone).clone());
     match kind {
-        ProgressKind::Auto if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, words, context)),
-        ProgressKind::Bar if context.stderr_is_terminal => Box::new(bars::Bars::new(plan, words, context)),
-        ProgressKind::Auto | ProgressKind::Bar | ProgressKind::Plain => Box::new(plain::Plain::new(words)),
+        ProgressKind::Auto | ProgressKind::Bar if context.stderr_is_terminal => {
+            Box::new(bars::Bars::new(plan, words(), context))
+        }
+        ProgressKind::Auto | ProgressKind::Bar | ProgressKind::Plain => Box::new(plain::Plain::new(words())),
         ProgressKind::Json => Box::new(json::Json::new(context)),
         ProgressKind::None => Box::new(Silence),
     }

@@ -2,6 +2,7 @@
 //! processes do, and leave nothing behind but what is held.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use entities::{Limit, Moment};
@@ -27,7 +28,10 @@ const LOCKED_FOR_GOOD: Duration = Duration::from_secs(30);
 
 /// The budgets' file, and what the driver has to do with it.
 pub(super) struct Keeper {
-    file: BudgetFile,
+    /// Where the file is; none: in memory.
+    directory: Option<PathBuf>,
+    /// Not open before it is asked for.
+    file: Option<BudgetFile>,
     /// The file's moments are the wall's.
     clock: WallClock,
     next_look: Moment,
@@ -38,13 +42,29 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(file: BudgetFile, clock: WallClock) -> Keeper {
-        Keeper { file, clock, next_look: Moment(i64::MIN), unwritten: Vec::new(), locked_since: None }
+    pub(super) fn new(directory: Option<PathBuf>, clock: WallClock) -> Keeper {
+        let (next_look, unwritten) = (Moment(i64::MIN), Vec::new());
+        Keeper { directory, file: None, clock, next_look, unwritten, locked_since: None }
     }
 
-    /// What a credential is called.
-    pub(super) fn fingerprint(&self, credential: &str) -> String {
-        self.file.fingerprint(credential)
+    /// The file; opens it if it is not open.
+    pub(super) fn open(&mut self) -> Result<&BudgetFile, EngineError> {
+        let directory = self.directory.clone();
+        let opened = self.file().map(|file| &*file);
+        opened.map_err(|error| cannot_keep(directory.as_deref(), &error))
+    }
+
+    fn file(&mut self) -> Result<&mut BudgetFile, BudgetError> {
+        match self.file {
+            Some(ref mut file) => Ok(file),
+            None => {
+                let opened = match &self.directory {
+                    Some(directory) => BudgetFile::open(&path_in(directory)),
+                    None => BudgetFile::in_memory(),
+                };
+                Ok(self.file.insert(opened?))
+            }
+        }
     }
 
     /// A run begins: its limits are known to others from now on, and what is known of them to it.
@@ -70,8 +90,8 @@ impl Keeper {
             })
             .collect();
         // What other runs have left behind must be there to be found.
-        let joined = self.write_the_unwritten(now).and_then(|()| self.file.join(&all, wall));
-        let joined = joined.map_err(|error| self.error(&error))?;
+        let joined = self.write_the_unwritten(now).and_then(|()| self.file()?.join(&all, wall));
+        let joined = joined.map_err(|error| cannot_keep(self.directory.as_deref(), &error))?;
         let known: BTreeMap<String, Known> =
             all.into_iter().map(|joining| joining.budget).zip(joined).collect();
         for draw in specs.iter_mut().flat_map(|spec| &mut spec.draws) {
@@ -87,10 +107,6 @@ impl Keeper {
         Ok(())
     }
 
-    fn error(&self, error: &BudgetError) -> EngineError {
-        EngineError::Budgets { path: self.file.path().display().to_string(), why: error.to_string() }
-    }
-
     fn lease(
         &mut self,
         key: &str,
@@ -99,7 +115,7 @@ impl Keeper {
         now: Moment,
     ) -> Result<LeaseGranted, BudgetError> {
         let wall = self.wall(now);
-        let lease = self.file.lease(key, limit, want, wall)?;
+        let lease = self.file()?.lease(key, limit, want, wall)?;
         let ours = |until| self.clock.ours(until);
         let held = lease.held.into_iter().map(|(until, tokens)| (ours(until), tokens)).collect();
         let (tokens, retry_at, all_lack) = (lease.tokens, lease.retry_at.map(ours), lease.all_lack);
@@ -111,15 +127,18 @@ impl Keeper {
         match action {
             Action::GiveUp { key, limit, given, .. } => {
                 let given = GivenUp { tokens: given.tokens, held: self.held(&given.held) };
-                self.file.give_up(key, limit, &given, wall)
+                self.file()?.give_up(key, limit, &given, wall)
             }
             Action::Learn { key, learned, .. } => {
                 let learned = Learned { at: self.clock.wall(learned.at), ..*learned };
-                self.file.learn(key, learned, wall)
+                self.file()?.learn(key, learned, wall)
             }
-            Action::Close { key, until } => self.file.close(key, self.clock.wall(*until), wall),
+            Action::Close { key, until } => {
+                let until = self.clock.wall(*until);
+                self.file()?.close(key, until, wall)
+            }
             Action::GiveBack { all } => self.give_back(all, wall),
-            Action::Restate { key, limit } => self.file.restate(key, limit.as_ref()),
+            Action::Restate { key, limit } => self.file()?.restate(key, limit.as_ref()),
             _ => Ok(()),
         }
     }
@@ -128,11 +147,11 @@ impl Keeper {
         for GiveBack { key, learned, .. } in all {
             if let Some(learned) = *learned {
                 let learned = Learned { at: self.clock.wall(learned.at), ..learned };
-                self.file.learn(key, learned, wall)?;
+                self.file()?.learn(key, learned, wall)?;
             }
         }
         let held: Vec<_> = all.iter().map(|left| (left.key.clone(), self.held(&left.held))).collect();
-        self.file.give_back(&held, wall)
+        self.file()?.give_back(&held, wall)
     }
 
     /// What could not be written because others were writing.
@@ -140,7 +159,7 @@ impl Keeper {
         if self.unwritten.is_empty() {
             return Ok(());
         }
-        self.file.be_patient(true)?;
+        self.file()?.be_patient(true)?;
         let mut written = Ok(());
         while written.is_ok() && !self.unwritten.is_empty() {
             let action = self.unwritten.remove(0);
@@ -149,13 +168,13 @@ impl Keeper {
                 self.unwritten.insert(0, action);
             }
         }
-        self.file.be_patient(false)?;
+        self.file()?.be_patient(false)?;
         written
     }
 
     fn look(&mut self, watched: &[Watched], now: Moment) -> Result<Vec<(usize, BudgetNews)>, BudgetError> {
         let wall = self.wall(now);
-        let mut all = self.file.look(watched, wall)?;
+        let mut all = self.file()?.look(watched, wall)?;
         for (_, news) in &mut all {
             news.closed_until = news.closed_until.map(|until| self.clock.ours(until));
             for window in &mut news.windows {
@@ -167,12 +186,15 @@ impl Keeper {
 
     /// The process ends.
     fn leave(&mut self, all: &[GiveBack], now: Moment) -> Result<(), BudgetError> {
+        if self.file.is_none() {
+            return Ok(());
+        }
         self.write_the_unwritten(now)?;
         // It has time.
-        self.file.be_patient(true)?;
+        self.file()?.be_patient(true)?;
         let wall = self.wall(now);
         self.give_back(all, wall)?;
-        self.file.leave(wall)
+        self.file()?.leave(wall)
     }
 
     /// What the wall shows now.
@@ -228,7 +250,7 @@ impl Driver {
         }
         let keeper = &mut self.budgets;
         let wall = keeper.wall(now);
-        let has_news = keeper.file.beat(wall).and_then(|()| keeper.file.has_news(wall));
+        let has_news = keeper.file().and_then(|file| file.beat(wall).and_then(|()| file.has_news(wall)));
         if self.unless_locked(has_news, now) != Ok(Some(true)) {
             return;
         }
@@ -277,6 +299,20 @@ impl Driver {
     }
 }
 
+fn path_in(directory: &Path) -> PathBuf {
+    directory.join("budgets.db")
+}
+
+fn cannot_keep(directory: Option<&Path>, error: &BudgetError) -> EngineError {
+    let path = directory.map_or_else(|| "memory".to_owned(), |in_it| path_in(in_it).display().to_string());
+    EngineError::Budgets { path, why: error.to_string() }
+}
+
+/// Opens the file of budgets in `directory` (and makes it), to see whether an engine could.
+pub fn check_budgets(directory: &Path) -> Result<(), EngineError> {
+    BudgetFile::open(&path_in(directory)).map(drop).map_err(|error| cannot_keep(Some(directory), &error))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -285,20 +321,19 @@ mod tests {
     use super::*;
 
     /// A process whose clock has fallen behind the wall's: the machine slept meanwhile.
-    fn keeper(path: &std::path::Path, behind: Duration) -> (Keeper, Moment) {
+    fn keeper(directory: &Path, behind: Duration) -> (Keeper, Moment) {
         #[expect(clippy::disallowed_methods, reason = "what is tested is how clocks differ")]
         let clock = move || Moment(0) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - behind;
         let now = clock();
-        (Keeper::new(BudgetFile::open(path).unwrap(), WallClock::beside(Arc::new(clock))), now)
+        (Keeper::new(Some(directory.to_owned()), WallClock::beside(Arc::new(clock))), now)
     }
 
     #[test]
     fn who_slept_and_who_did_not_mean_the_same_time() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("budgets.db");
         let limit = Limit::plain(10, Duration::from_secs(3_600), "10/h");
         let hours = |hours: u64| Duration::from_secs(hours * 3_600);
-        let (mut slept, then) = keeper(&path, hours(5));
+        let (mut slept, then) = keeper(directory.path(), hours(5));
         assert_eq!(slept.lease("k", &limit, 10, then).unwrap().tokens, 10);
         let given = GivenUp { tokens: 4, held: vec![(then + Duration::from_secs(600), 4)] };
         let give_up = Action::GiveUp { key: "k".to_owned(), limit: limit.clone(), given };
@@ -310,7 +345,7 @@ mod tests {
             let off = moment.0.abs_diff((from + expected).0);
             assert!(off < 60_000_000_000, "{off} ns off");
         };
-        let (mut awake, now) = keeper(&path, hours(0));
+        let (mut awake, now) = keeper(directory.path(), hours(0));
         let leased = awake.lease("k", &limit, 10, now).unwrap();
         assert_eq!(leased.tokens, 4);
         about(leased.held[0].0, now, Duration::from_secs(600));

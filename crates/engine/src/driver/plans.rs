@@ -250,7 +250,8 @@ impl Driver {
             now: begun.frozen.now,
             vars: begun.frozen.vars,
         });
-        let fingerprint = |credential: &str| self.budgets.fingerprint(credential);
+        let budgets = self.budgets.open()?;
+        let fingerprint = |credential: &str| budgets.fingerprint(credential);
         let beginning = Beginning {
             shared: Shared::new(&context.vars, context.now),
             first_task: begun.first_task,

@@ -65,6 +65,11 @@ impl Driver {
                 if let Some(plan) = self.plans.get_mut(&slot) {
                     plan.store = Some(store);
                 }
+                // While the store is being opened.
+                if let Err(error) = self.budgets.open().map(drop) {
+                    self.has_started(slot, Err(error));
+                    self.close(store);
+                }
             }
             Err(error) => {
                 let (store, why) = (target.to_string(), error.to_string());

@@ -170,3 +170,20 @@ async fn a_limit_of_a_plan_that_was_removed_holds_nobody_up() {
     assert_eq!((report.state, report.requests), (PlanState::OutOfQuota, 7), "42 have gone before");
     world.engine.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_says_that_budgets_cannot_be_kept_and_the_next_tries_again() {
+    let world = World::new(4).await;
+    let state = world.directory.path().join("state");
+    std::fs::write(&state, "in the way").unwrap();
+    let plan = add(&world, &world.engine, "a", "4000/min", 3).await;
+    for _ in 0..2 {
+        let refused = soon(world.engine.start(&plan)).await.unwrap_err();
+        assert!(refused.to_string().starts_with("cannot keep budgets in"), "{refused}");
+    }
+    std::fs::remove_file(state).unwrap();
+    soon(world.engine.start(&plan)).await.unwrap();
+    let report = world.finish(&plan).await;
+    assert_eq!((report.state, report.records), (PlanState::Complete, 3));
+    world.engine.shutdown().await;
+}

@@ -142,7 +142,6 @@ pub(crate) fn engine_with(
         state_dir: Some(directory.join("state")),
         clock,
     })
-    .unwrap()
 }
 
 fn clock() -> Arc<dyn Fn() -> Moment + Send + Sync> {

@@ -249,8 +249,7 @@ async fn service(sandbox: &Sandbox, directory: &std::path::Path) -> Service {
         stores: Arc::new(Stores::new("rest-server tests".to_owned())),
         state_dir: Some(state.clone()),
         clock: Arc::clone(&clock),
-    })
-    .unwrap();
+    });
     let config = ServiceConfig {
         directory: directory.join("serve"),
         stores: directory.join("stores"),

@@ -123,7 +123,6 @@ impl World {
             state_dir: Some(self.state()),
             clock,
         })
-        .unwrap()
     }
 
     /// Moves the wall clock.
