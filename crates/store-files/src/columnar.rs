@@ -11,11 +11,13 @@ mod decimal; //       numbers as the integers that Parquet holds
 #[cfg(feature = "parquet")]
 mod file; //          from a spool, from rows, from another file
 #[cfg(feature = "parquet")]
-mod group; //         a row group, its columns filled side by side
+mod group; //         row groups, their columns filled side by side
 #[cfg(feature = "parquet")]
 mod reader; //        files, read
 #[cfg(feature = "parquet")]
 mod schema; //        which type a column has
+#[cfg(feature = "parquet")]
+mod style; //         how a column is encoded
 #[cfg(feature = "parquet")]
 mod survey; //        what values need of it
 #[cfg(feature = "parquet")]

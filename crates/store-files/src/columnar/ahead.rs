@@ -154,7 +154,7 @@ fn encode(
     asked: &Receiver<Ask>,
     gives_up: &AtomicBool,
 ) -> Result<Option<Encoded>, Trouble> {
-    let mut writer = Writer::create(new, fields)?;
+    let mut writer = Writer::new(new, fields);
     let mut part = Part { types: Some(schema::to_json(fields)), ..Part::new(0, PartState::Done) };
     let mut pages = Pages::of(spool.path.clone(), read_to(&spool.path, 0)?);
     let mut known = 0;

@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
 use entities::{Cell, RecordBatch};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::writer::SerializedFileWriter;
 use store::{Trouble, json_of};
 
 use crate::columnar::column_buffer::ColumnBuffer;
-use crate::columnar::group::{self, Group, Styles};
-use crate::columnar::schema::{self, Field, KEY, Kind};
+use crate::columnar::group::Groups;
+use crate::columnar::schema::{self, Field, Kind};
 use crate::columnar::{Batches, trouble};
 use crate::disk::{self, Disk};
 use crate::manifest::Part;
@@ -29,7 +28,7 @@ pub(crate) fn write_fields(
     batches: &dyn Batches,
     part: &mut Part,
 ) -> Result<Whole, Trouble> {
-    let mut writer = Writer::create(disk.at(new), fields)?;
+    let mut writer = Writer::new(disk.at(new), fields);
     (part.rows, part.tasks) = (0, None);
     batches.each(&mut |batch, tasks| {
         tasks.iter().for_each(|task| part.count(*task));
@@ -42,14 +41,13 @@ pub(crate) fn write_fields(
 /// A file that is being written.
 pub(crate) struct Writer {
     path: PathBuf,
-    file: SerializedFileWriter<WholeFile>,
-    names: Vec<String>,
+    fields: Vec<Field>,
+    /// None before its first rows: they say how its columns are encoded.
+    groups: Option<Groups>,
     /// The columns, and `_task` behind them: what is not encoded yet.
     buffers: Vec<ColumnBuffer>,
     /// Rows that are not encoded yet.
     waiting: usize,
-    group: Option<Group>,
-    styles: Styles,
     /// Where the cells of the batch before went: by column of the file, the place in the batch.
     sources: Sources,
     more: Option<usize>,
@@ -64,27 +62,19 @@ struct Sources {
 }
 
 impl Writer {
-    pub(crate) fn create(path: PathBuf, fields: &[Field]) -> Result<Writer, Trouble> {
-        let out = WholeFile::create(path.clone())?;
-        let columns = vec![KeyValue::new(KEY.to_owned(), schema::to_json(fields))];
-        let properties = group::properties().set_key_value_metadata(Some(columns)).build();
-        let schema = schema::schema(fields).map_err(|error| trouble(&path, error))?;
-        let file = SerializedFileWriter::new(out, schema, Arc::new(properties))
-            .map_err(|error| trouble(&path, error))?;
+    pub(crate) fn new(path: PathBuf, fields: &[Field]) -> Writer {
         let mut buffers: Vec<ColumnBuffer> =
             fields.iter().map(|field| ColumnBuffer::new(field.kind)).collect();
         buffers.push(ColumnBuffer::new(Kind::Int));
-        Ok(Writer {
+        Writer {
             path,
-            file,
-            names: fields.iter().map(|field| field.name.clone()).collect(),
+            fields: fields.to_vec(),
+            groups: None,
             buffers,
             waiting: 0,
-            group: None,
-            styles: Styles::default(),
             sources: Sources::default(),
             more: fields.iter().position(|field| field.name == "_more"),
-        })
+        }
     }
 
     /// Adds a batch, and the requests that its rows came from.
@@ -117,7 +107,7 @@ impl Writer {
                 Some(place) => {
                     for cell in batch.cells[place..].iter().step_by(width) {
                         if !buffer.push(cell, batch) {
-                            return Err(misfit(&self.names[at], cell, batch));
+                            return Err(misfit(&self.fields[at].name, cell, batch));
                         }
                     }
                 }
@@ -126,11 +116,11 @@ impl Writer {
         self.waiting += batch.rows;
         let is_enough = self.waiting >= ROWS_AT_A_TIME
             || self.buffers.iter().map(ColumnBuffer::bytes).sum::<usize>() >= BYTES_AT_A_TIME;
-        if is_enough { self.encode().map_err(|error| trouble(&self.path, error)) } else { Ok(()) }
+        if is_enough { self.encode() } else { Ok(()) }
     }
 
     fn sources_of(&self, batch: &RecordBatch, batches: &dyn Batches) -> Sources {
-        let mut by_column = vec![None; self.names.len()];
+        let mut by_column = vec![None; self.fields.len()];
         let mut beyond = Vec::new();
         for (place, field) in batch.columns.iter().enumerate() {
             match batches.column_of(field).filter(|at| *at < by_column.len()) {
@@ -142,31 +132,34 @@ impl Writer {
     }
 
     /// Encodes the rows that wait.
-    fn encode(&mut self) -> Result<(), ParquetError> {
+    fn encode(&mut self) -> Result<(), Trouble> {
         if self.waiting == 0 {
             return Ok(());
         }
-        let mut group = match self.group.take() {
-            Some(group) => group,
-            None => Group::begin(self.file.schema_descr(), &self.buffers, &self.styles),
-        };
-        group.take(std::mem::take(&mut self.waiting), &mut self.buffers)?;
-        match group.is_full() {
-            true => group.end(&mut self.file),
-            false => {
-                self.group = Some(group);
-                Ok(())
+        self.waiting = 0;
+        let bytes = self.buffers.iter().map(ColumnBuffer::bytes).sum();
+        let values: Vec<ArrayRef> = self.buffers.iter_mut().map(ColumnBuffer::take).collect();
+        let mut groups = self.groups_with(&values)?;
+        groups.take(&values, bytes).map_err(|error| trouble(&self.path, error))?;
+        self.groups = Some(groups);
+        Ok(())
+    }
+
+    /// Begins the file with these values, if it is not begun.
+    fn groups_with(&mut self, first: &[ArrayRef]) -> Result<Groups, Trouble> {
+        match self.groups.take() {
+            Some(groups) => Ok(groups),
+            None => {
+                let out = WholeFile::create(self.path.clone())?;
+                Groups::begin(out, &self.fields, first).map_err(|error| trouble(&self.path, error))
             }
         }
     }
 
     /// Its end is reached; it is on the disk when this returns.
     pub(crate) fn finish(mut self, disk: &Disk) -> Result<Whole, Trouble> {
-        let ended = self.encode().and_then(|()| match self.group.take() {
-            Some(group) => group.end(&mut self.file),
-            None => Ok(()),
-        });
-        let file = ended.and_then(|()| self.file.into_inner()).map_err(|error| trouble(&self.path, error))?;
+        self.encode()?;
+        let file = self.groups_with(&[])?.finish().map_err(|error| trouble(&self.path, error))?;
         file.finish(disk)
     }
 }
