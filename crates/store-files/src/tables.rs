@@ -19,6 +19,9 @@ use crate::numbered::NumberedRows;
 use crate::open_parts::OpenParts;
 use crate::{convert, kept, rewrite};
 
+/// A Parquet file is not so many times as long as its spool: before that nobody need ask how long it will be.
+const LONGER: u64 = 4;
+
 /// The tables of a file store.
 #[derive(Debug)]
 pub(crate) struct FileTables {
@@ -110,6 +113,7 @@ impl FileTables {
             let Some(part) = self.parts.get(&folder).map(|open| open.part.clone()) else { continue };
             let expected = match self.format {
                 Format::Jsonl => part.bytes,
+                Format::Parquet if part.bytes < self.roll / LONGER => 0,
                 Format::Parquet => manifest::expected_bytes(ledger, &part)?,
             };
             if expected > self.roll {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
 use arrow_array::builder::{
     ArrayBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
     LargeBinaryBuilder,
 };
-use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use entities::{Cell, RecordBatch};
 use store::text_of;
@@ -33,31 +33,43 @@ enum Values {
     Texts(LargeBinaryBuilder),
 }
 
+impl Values {
+    /// None, and room for so many, and for so many bytes of text.
+    fn new(kind: Kind, rows: usize, bytes: usize) -> Values {
+        match data_type(kind) {
+            DataType::Boolean => Values::Bools(BooleanBuilder::with_capacity(rows)),
+            DataType::Int64 => Values::Ints(Int64Builder::with_capacity(rows)),
+            DataType::Float64 => Values::Floats(Float64Builder::with_capacity(rows)),
+            DataType::Date32 => Values::Days(Date32Builder::with_capacity(rows)),
+            decimal @ DataType::Decimal128(..) => {
+                Values::Decimals(Decimal128Builder::with_capacity(rows).with_data_type(decimal))
+            }
+            _ => Values::Texts(LargeBinaryBuilder::with_capacity(rows, bytes)),
+        }
+    }
+
+    /// How many rows, and how many bytes of text.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Values::Bools(values) => (values.len(), 0),
+            Values::Ints(values) => (values.len(), 0),
+            Values::Floats(values) => (values.len(), 0),
+            Values::Days(values) => (values.len(), 0),
+            Values::Decimals(values) => (values.len(), 0),
+            Values::Texts(values) => (values.len(), values.values_slice().len()),
+        }
+    }
+}
+
 impl ColumnBuffer {
     pub(crate) fn new(kind: Kind) -> ColumnBuffer {
-        let values = match data_type(kind) {
-            DataType::Boolean => Values::Bools(BooleanBuilder::new()),
-            DataType::Int64 => Values::Ints(Int64Builder::new()),
-            DataType::Float64 => Values::Floats(Float64Builder::new()),
-            DataType::Date32 => Values::Days(Date32Builder::new()),
-            decimal @ DataType::Decimal128(..) => {
-                Values::Decimals(Decimal128Builder::new().with_data_type(decimal))
-            }
-            _ => Values::Texts(LargeBinaryBuilder::new()),
-        };
-        ColumnBuffer { kind, values }
+        ColumnBuffer { kind, values: Values::new(kind, 0, 0) }
     }
 
     /// Roughly how many bytes it holds.
     pub(crate) fn bytes(&self) -> usize {
-        match &self.values {
-            Values::Bools(values) => values.len() / 8,
-            Values::Ints(values) => values.len() * 8,
-            Values::Floats(values) => values.len() * 8,
-            Values::Days(values) => values.len() * 4,
-            Values::Decimals(values) => values.len() * 16,
-            Values::Texts(values) => values.values_slice().len() + values.len() * 8,
-        }
+        let (rows, bytes) = self.values.size();
+        rows * 8 + bytes
     }
 
     /// Adds rows without a value.
@@ -118,16 +130,16 @@ impl ColumnBuffer {
 
     /// Gives all values, and is empty.
     pub(crate) fn take(&mut self) -> ArrayRef {
-        fn shared(array: impl Array + 'static) -> ArrayRef {
-            Arc::new(array)
-        }
-        match &mut self.values {
-            Values::Bools(values) => shared(values.finish()),
-            Values::Ints(values) => shared(values.finish()),
-            Values::Floats(values) => shared(values.finish()),
-            Values::Days(values) => shared(values.finish()),
-            Values::Decimals(values) => shared(values.finish()),
-            Values::Texts(values) => shared(values.finish()),
+        // The next ones are as many, and as long.
+        let (rows, bytes) = self.values.size();
+        let next = Values::new(self.kind, rows, bytes);
+        match std::mem::replace(&mut self.values, next) {
+            Values::Bools(mut values) => Arc::new(values.finish()),
+            Values::Ints(mut values) => Arc::new(values.finish()),
+            Values::Floats(mut values) => Arc::new(values.finish()),
+            Values::Days(mut values) => Arc::new(values.finish()),
+            Values::Decimals(mut values) => Arc::new(values.finish()),
+            Values::Texts(mut values) => Arc::new(values.finish()),
         }
     }
 }
