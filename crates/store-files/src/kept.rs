@@ -88,7 +88,7 @@ fn lines(disk: &Disk, new: &Path, rows: &KeptRows<'_>, part: &mut Part) -> Resul
         text.clear();
         for (row, task) in tasks.iter().enumerate() {
             layout.write(batch, row, *task, &mut text)?;
-            part.count(*task);
+            part.count(*task, 1);
         }
         out.write(&text)
     })?;

@@ -96,9 +96,12 @@ impl Part {
         }
     }
 
-    /// Counts a row.
-    pub(crate) fn count(&mut self, task: i64) {
-        self.rows += 1;
+    /// Counts rows of a request.
+    pub(crate) fn count(&mut self, task: i64, rows: usize) {
+        if rows == 0 {
+            return;
+        }
+        self.rows += rows as u64;
         let (least, greatest) = self.tasks.unwrap_or((task, task));
         self.tasks = Some((least.min(task), greatest.max(task)));
     }

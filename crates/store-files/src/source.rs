@@ -52,7 +52,6 @@ pub type AllRows<'r> =
 pub fn write_parquet(path: &Path, columns: &[FileColumn], rows: &AllRows<'_>) -> Result<u64, StoreError> {
     struct Given<'g> {
         rows: &'g AllRows<'g>,
-        #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "lines have no columns"))]
         columns: &'g [FileColumn],
     }
     impl Batches for Given<'_> {

@@ -163,13 +163,12 @@ fn encode(
         // What is behind has not committed, and must not be read ahead either.
         pages.reach(until - known);
         known = until;
-        while let Some((batch, task)) = pages.next_batch()? {
+        while let Some(page) = pages.next_page()? {
             if gives_up.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let tasks = vec![task; batch.rows];
-            tasks.iter().for_each(|task| part.count(*task));
-            writer.add(&batch, &tasks, spool)?;
+            part.count(page.task, page.rows);
+            writer.add_page(&page, spool)?;
         }
         if let Ask::Finish(_) = ask {
             return Ok(Some((part, writer.finish(disk)?)));

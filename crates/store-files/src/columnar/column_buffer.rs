@@ -8,12 +8,11 @@ use arrow_array::builder::{
     LargeBinaryBuilder,
 };
 use arrow_schema::DataType;
-use entities::{Cell, RecordBatch};
-use store::text_of;
 
 use crate::columnar::decimal::{MOST_DIGITS, unscaled};
 use crate::columnar::schema::Kind;
 use crate::columnar::time;
+use crate::spool::Value;
 
 /// The values of one column.
 #[derive(Debug)]
@@ -84,47 +83,41 @@ impl ColumnBuffer {
         }
     }
 
-    /// Adds a cell; gives false if the column cannot hold it.
-    pub(crate) fn push(&mut self, cell: &Cell, batch: &RecordBatch) -> bool {
-        match (&mut self.values, cell) {
-            (_, Cell::Null) => self.push_nulls(1),
-            (Values::Bools(values), Cell::Bool(truth)) => values.append_value(*truth),
-            (Values::Ints(values), Cell::Int(i)) if self.kind == Kind::Int => values.append_value(*i),
-            (Values::Ints(values), Cell::Text(span)) => {
-                let Some(micros) = time::micros(batch.text_of(*span)) else { return false };
+    /// Adds a value; gives false if the column cannot hold it.
+    #[inline]
+    pub(crate) fn push(&mut self, value: Value<'_>) -> bool {
+        match (&mut self.values, value) {
+            (_, Value::Null) => self.push_nulls(1),
+            (Values::Bools(values), Value::Bool(truth)) => values.append_value(truth),
+            (Values::Ints(values), Value::Int(i)) if self.kind == Kind::Int => values.append_value(i),
+            (Values::Ints(values), Value::Text(text)) => {
+                let Some(micros) = time::micros(text) else { return false };
                 values.append_value(micros);
             }
-            (Values::Days(values), Cell::Text(span)) => {
-                let Some(days) = time::days(batch.text_of(*span)) else { return false };
+            (Values::Days(values), Value::Text(text)) => {
+                let Some(days) = time::days(text) else { return false };
                 values.append_value(days);
             }
-            (Values::Floats(values), Cell::Float(float)) => values.append_value(*float),
+            (Values::Floats(values), Value::Float(float)) => values.append_value(float),
             // At most 2^53 either way, or the column would have widened otherwise.
-            (Values::Floats(values), Cell::Int(i)) => values.append_value(*i as f64),
-            (Values::Decimals(values), cell) => {
-                let Some(unscaled) = decimal(self.kind, cell, batch) else { return false };
+            (Values::Floats(values), Value::Int(i)) => values.append_value(i as f64),
+            (Values::Decimals(values), value) => {
+                let Some(unscaled) = decimal(self.kind, value) else { return false };
                 values.append_value(unscaled);
             }
-            (Values::Texts(values), Cell::Text(span) | Cell::Json(span) | Cell::Number(span)) => {
-                values.append_value(batch.text_of(*span));
+            (Values::Texts(values), Value::Text(text) | Value::Json(text) | Value::Number(text)) => {
+                values.append_value(text);
             }
-            (Values::Texts(values), other) => values.append_value(text_of(other, batch)),
+            (Values::Texts(values), other) => values.append_value(&*other.text()),
             _ => return false,
         }
         true
     }
 
-    /// Adds a value as text.
-    pub(crate) fn push_text(&mut self, text: &str) {
-        if let Values::Texts(values) = &mut self.values {
-            values.append_value(text);
-        }
-    }
-
-    /// Adds the numbers of the requests that rows came from.
-    pub(crate) fn push_tasks(&mut self, tasks: &[i64]) {
+    /// Adds the request that so many rows came from.
+    pub(crate) fn push_task(&mut self, task: i64, rows: usize) {
         if let Values::Ints(values) = &mut self.values {
-            values.append_slice(tasks);
+            values.append_value_n(task, rows);
         }
     }
 
@@ -157,12 +150,11 @@ pub(crate) fn data_type(kind: Kind) -> DataType {
     }
 }
 
-fn decimal(kind: Kind, cell: &Cell, batch: &RecordBatch) -> Option<i128> {
+fn decimal(kind: Kind, value: Value<'_>) -> Option<i128> {
     let Kind::Decimal { scale, .. } = kind else { return None };
-    match cell {
-        Cell::Int(i) => i128::from(*i).checked_mul(10i128.checked_pow(scale)?),
-        Cell::Number(span) => unscaled(batch.text_of(*span), scale),
-        Cell::Float(_) => unscaled(&text_of(cell, batch), scale),
+    match value {
+        Value::Int(i) => i128::from(i).checked_mul(10i128.checked_pow(scale)?),
+        Value::Number(_) | Value::Float(_) => unscaled(&value.text(), scale),
         _ => None,
     }
 }

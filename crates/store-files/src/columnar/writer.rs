@@ -15,6 +15,7 @@ use crate::columnar::{Batches, trouble};
 use crate::disk::{self, Disk};
 use crate::manifest::Part;
 use crate::rewrite::{Whole, WholeFile};
+use crate::spool::{Page, Value};
 
 /// Rows are encoded when so many of them wait, or so many bytes.
 const ROWS_AT_A_TIME: usize = 4 << 10;
@@ -31,7 +32,7 @@ pub(crate) fn write_fields(
     let mut writer = Writer::new(disk.at(new), fields);
     (part.rows, part.tasks) = (0, None);
     batches.each(&mut |batch, tasks| {
-        tasks.iter().for_each(|task| part.count(*task));
+        tasks.iter().for_each(|task| part.count(*task, 1));
         writer.add(batch, tasks, batches)
     })?;
     part.types = Some(schema::to_json(fields));
@@ -87,48 +88,86 @@ impl Writer {
         if batch.rows == 0 {
             return Ok(());
         }
-        if !Arc::ptr_eq(&self.sources.of, &batch.columns) {
-            self.sources = self.sources_of(batch, batches);
-        }
+        self.find_sources(&batch.columns, batches);
         let width = batch.columns.len();
         let Some((requests, columns)) = self.buffers.split_last_mut() else { return Ok(()) };
-        requests.push_tasks(tasks);
+        tasks.iter().for_each(|task| requests.push_task(*task, 1));
         for (at, buffer) in columns.iter_mut().enumerate() {
             match self.sources.by_column[at] {
                 None if Some(at) == self.more && !self.sources.beyond.is_empty() => {
                     for row in 0..batch.rows {
                         match more(&self.sources.beyond, batch, row) {
-                            Some(text) => buffer.push_text(&text),
-                            None => buffer.push_nulls(1),
-                        }
+                            Some(text) => buffer.push(Value::Json(&text)),
+                            None => buffer.push(Value::Null),
+                        };
                     }
                 }
                 None => buffer.push_nulls(batch.rows),
                 Some(place) => {
                     for cell in batch.cells[place..].iter().step_by(width) {
-                        if !buffer.push(cell, batch) {
-                            return Err(misfit(&self.fields[at].name, cell, batch));
+                        let value = Value::of(cell, batch);
+                        if !buffer.push(value) {
+                            return Err(misfit(&self.fields[at].name, value));
                         }
                     }
                 }
             }
         }
-        self.waiting += batch.rows;
+        self.added(batch.rows)
+    }
+
+    /// Adds the rows of a page.
+    pub(crate) fn add_page(&mut self, page: &Page<'_>, batches: &dyn Batches) -> Result<(), Trouble> {
+        self.find_sources(&page.columns, batches);
+        if !self.sources.beyond.is_empty() {
+            let batch = page.to_batch()?;
+            return self.add(&batch, &vec![page.task; page.rows], batches);
+        }
+        let Some((requests, columns)) = self.buffers.split_last_mut() else { return Ok(()) };
+        requests.push_task(page.task, page.rows);
+        for (at, buffer) in columns.iter_mut().enumerate() {
+            let Some(place) = self.sources.by_column[at] else {
+                buffer.push_nulls(page.rows);
+                continue;
+            };
+            let mut refused = None;
+            let is_whole = page.each(place, |value| {
+                let is_held = buffer.push(value);
+                if !is_held {
+                    refused = Some(value);
+                }
+                is_held
+            });
+            if !is_whole {
+                let misfit = |value| misfit(&self.fields[at].name, value);
+                return Err(refused.map_or_else(|| page.damaged(), misfit));
+            }
+        }
+        self.added(page.rows)
+    }
+
+    /// So many rows more wait.
+    fn added(&mut self, rows: usize) -> Result<(), Trouble> {
+        self.waiting += rows;
         let is_enough = self.waiting >= ROWS_AT_A_TIME
             || self.buffers.iter().map(ColumnBuffer::bytes).sum::<usize>() >= BYTES_AT_A_TIME;
         if is_enough { self.encode() } else { Ok(()) }
     }
 
-    fn sources_of(&self, batch: &RecordBatch, batches: &dyn Batches) -> Sources {
+    /// Where the cells of rows with these columns go.
+    fn find_sources(&mut self, columns: &Arc<Vec<Arc<str>>>, batches: &dyn Batches) {
+        if Arc::ptr_eq(&self.sources.of, columns) {
+            return;
+        }
         let mut by_column = vec![None; self.fields.len()];
         let mut beyond = Vec::new();
-        for (place, field) in batch.columns.iter().enumerate() {
+        for (place, field) in columns.iter().enumerate() {
             match batches.column_of(field).filter(|at| *at < by_column.len()) {
                 Some(at) => by_column[at] = Some(place),
                 None => beyond.push(place),
             }
         }
-        Sources { of: Arc::clone(&batch.columns), by_column, beyond }
+        self.sources = Sources { of: Arc::clone(columns), by_column, beyond };
     }
 
     /// Encodes the rows that wait.
@@ -181,8 +220,8 @@ fn more(beyond: &[usize], batch: &RecordBatch, row: usize) -> Option<String> {
     Some(out)
 }
 
-fn misfit(name: &str, cell: &Cell, batch: &RecordBatch) -> Trouble {
-    let shown: String = store::text_of(cell, batch).chars().take(60).collect();
+fn misfit(name: &str, value: Value<'_>) -> Trouble {
+    let shown: String = value.text().chars().take(60).collect();
     Trouble::Ledger(format!("column `{name}` cannot hold `{shown}`: the account of its type is wrong"))
 }
 
