@@ -25,6 +25,9 @@ mod time; //          instants and days
 #[cfg(feature = "parquet")]
 mod writer; //        files, written
 
+#[cfg(all(test, feature = "parquet"))]
+mod tests;
+
 use entities::RecordBatch;
 use store::Trouble;
 

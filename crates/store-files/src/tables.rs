@@ -19,7 +19,7 @@ use crate::numbered::NumberedRows;
 use crate::open_parts::OpenParts;
 use crate::{convert, kept, rewrite};
 
-/// A Parquet file is not so many times as long as its spool: before that nobody need ask how long it will be.
+/// A long Parquet file is not so many times as long as its spool: before that nobody need ask how long it will be.
 const LONGER: u64 = 4;
 
 /// The tables of a file store.

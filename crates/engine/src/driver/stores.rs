@@ -65,7 +65,7 @@ impl Driver {
                 if let Some(plan) = self.plans.get_mut(&slot) {
                     plan.store = Some(store);
                 }
-                // While the store is being opened.
+                // While the store is being opened: one that was not there is then, and empty.
                 if let Err(error) = self.budgets.open().map(drop) {
                     self.has_started(slot, Err(error));
                     self.close(store);

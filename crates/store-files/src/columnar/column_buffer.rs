@@ -19,6 +19,8 @@ use crate::spool::Value;
 pub(crate) struct ColumnBuffer {
     kind: Kind,
     values: Values,
+    /// Rows of them that have no value.
+    nulls: usize,
 }
 
 #[derive(Debug)]
@@ -62,17 +64,18 @@ impl Values {
 
 impl ColumnBuffer {
     pub(crate) fn new(kind: Kind) -> ColumnBuffer {
-        ColumnBuffer { kind, values: Values::new(kind, 0, 0) }
+        ColumnBuffer { kind, values: Values::new(kind, 0, 0), nulls: 0 }
     }
 
     /// Roughly how many bytes it holds.
     pub(crate) fn bytes(&self) -> usize {
         let (rows, bytes) = self.values.size();
-        rows * 8 + bytes
+        (rows - self.nulls) * 8 + self.nulls * 2 + bytes
     }
 
     /// Adds rows without a value.
     pub(crate) fn push_nulls(&mut self, rows: usize) {
+        self.nulls += rows;
         match &mut self.values {
             Values::Bools(values) => values.append_nulls(rows),
             Values::Ints(values) => values.append_nulls(rows),
@@ -126,6 +129,7 @@ impl ColumnBuffer {
         // The next ones are as many, and as long.
         let (rows, bytes) = self.values.size();
         let next = Values::new(self.kind, rows, bytes);
+        self.nulls = 0;
         match std::mem::replace(&mut self.values, next) {
             Values::Bools(mut values) => Arc::new(values.finish()),
             Values::Ints(mut values) => Arc::new(values.finish()),
@@ -144,7 +148,7 @@ pub(crate) fn data_type(kind: Kind) -> DataType {
         Kind::Int | Kind::Timestamp => DataType::Int64,
         Kind::Float => DataType::Float64,
         Kind::Date => DataType::Date32,
-        // It has at most as many as all digits.
+        // The precision that its schema has.
         Kind::Decimal { scale, .. } => DataType::Decimal128(MOST_DIGITS as u8, scale as i8),
         Kind::Null | Kind::Digits | Kind::Text | Kind::Json => DataType::LargeBinary,
     }

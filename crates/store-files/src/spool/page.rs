@@ -16,6 +16,11 @@ pub(super) const NUMBER: u8 = 8;
 pub(super) const TEXT: u8 = 16;
 pub(super) const JSON: u8 = 32;
 pub(super) const NULL: u8 = 64;
+/// All its values are the same text, which is there once.
+pub(super) const SAME: u8 = 128;
+
+/// A page has no more cells: whoever has written it had them in memory.
+const MOST_CELLS: usize = 1 << 30;
 
 /// A value, where it lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,7 +87,7 @@ pub(crate) struct Page<'p> {
     /// The request that brought it.
     pub task: i64,
     pub rows: usize,
-    /// Their names.
+    /// What its columns are called.
     pub columns: Arc<Vec<Arc<str>>>,
     held: Vec<Column<'p>>,
 }
@@ -110,6 +115,7 @@ impl<'p> Page<'p> {
     fn parse(page: &'p [u8], before: &Arc<Vec<Arc<str>>>, path: &'p Path) -> Option<Page<'p>> {
         let mut input = Input(page);
         let (task, width, rows) = input.begin()?;
+        (rows.checked_mul(width.max(1))? <= MOST_CELLS).then_some(())?;
         let names: Vec<&str> = (0..width).map(|_| input.name()).collect::<Option<_>>()?;
         let is_same = before.len() == width && before.iter().zip(&names).all(|(one, other)| **one == **other);
         let columns = match is_same {
@@ -134,8 +140,7 @@ impl<'p> Page<'p> {
     /// As records.
     pub(crate) fn to_batch(&self) -> Result<RecordBatch, Trouble> {
         let width = self.columns.len();
-        let cells = width.checked_mul(self.rows).ok_or_else(|| self.damaged())?;
-        let mut cells = vec![Cell::Null; cells];
+        let mut cells = vec![Cell::Null; width * self.rows];
         let mut text = String::new();
         for place in 0..width {
             let mut to = cells.iter_mut().skip(place).step_by(width);
@@ -158,7 +163,7 @@ impl<'p> Page<'p> {
 impl<'p> Column<'p> {
     fn read(input: &mut Input<'p>, rows: usize) -> Option<Column<'p>> {
         let kinds = input.byte()?;
-        let values = kinds & !NULL;
+        let values = kinds & !(NULL | SAME);
         if values == 0 {
             return Some(Column { kinds, ..Column::default() });
         }
@@ -177,7 +182,7 @@ impl<'p> Column<'p> {
 
     fn each(&self, rows: usize, take: &mut impl FnMut(Value<'p>) -> bool) -> Option<()> {
         let (mut values, mut lengths) = (Input(self.values.0), Input(self.lengths.0));
-        match self.kinds & !NULL {
+        match self.kinds & !(NULL | SAME) {
             0 => (0..rows).try_for_each(|_| take(Value::Null).then_some(())),
             BOOL => self.uniform(rows, take, || Some(Value::Bool(values.byte()? == 1))),
             INT => self.uniform(rows, take, || Some(Value::Int(i64::from_le_bytes(values.eight()?)))),
@@ -185,6 +190,9 @@ impl<'p> Column<'p> {
             kind @ (NUMBER | TEXT | JSON) => {
                 // Once for all of them.
                 let mut text = std::str::from_utf8(values.0).ok()?;
+                if self.kinds & SAME != 0 {
+                    return self.uniform(rows, take, || textual(kind, text));
+                }
                 self.uniform(rows, take, || {
                     let (value, rest) = text.split_at_checked(lengths.count()?)?;
                     text = rest;

@@ -2,7 +2,7 @@
 
 use entities::{Cell, RecordBatch, Span};
 
-use super::page::{BOOL, FLOAT, INT, JSON, NULL, NUMBER, TEXT, VERSION};
+use super::page::{BOOL, FLOAT, INT, JSON, NULL, NUMBER, SAME, TEXT, VERSION};
 
 /// Adds the records of a batch, but those `known`, as a page.
 pub(super) fn write(batch: &RecordBatch, known: Option<&[bool]>, task: i64, out: &mut Vec<u8>) {
@@ -35,23 +35,28 @@ fn column<'b>(
     out: &mut Vec<u8>,
 ) {
     let kinds = cells.clone().fold(0, |kinds, cell| kinds | kind_of(cell));
-    out.push(kinds);
     let values = kinds & !NULL;
     if values == 0 {
-        return;
+        return out.push(kinds);
     }
     if !values.is_power_of_two() {
+        out.push(kinds);
         return with_length(out, |out| cells.for_each(|cell| mixed(cell, batch, out)));
     }
+    let is_text = values & (NUMBER | TEXT | JSON) != 0;
+    // As of what a plan adds to each record of an answer.
+    let mut spans = cells.clone().filter_map(span_of);
+    let is_same = is_text && spans.next().is_some_and(|first| spans.all(|span| span == first));
+    out.push(if is_same { kinds | SAME } else { kinds });
     if kinds & NULL != 0 {
         out.extend(cells.clone().map(|cell| u8::from(*cell != Cell::Null)));
     }
-    if values & (NUMBER | TEXT | JSON) == 0 {
+    if !is_text {
         return cells.for_each(|cell| short(cell, out));
     }
     lengths.clear();
     with_length(out, |out| {
-        for span in cells.filter_map(span_of) {
+        for span in cells.filter_map(span_of).take(if is_same { 1 } else { usize::MAX }) {
             out.extend_from_slice(batch.text_of(span).as_bytes());
             count(span.len as usize, lengths);
         }
