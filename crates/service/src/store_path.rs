@@ -110,7 +110,8 @@ impl StoreRoots {
         }
         let parent = real.parent().unwrap_or(&real);
         let is_own = |own: &PathBuf| {
-            fs::canonicalize(own)
+            // It may not be there yet.
+            real_place(own)
                 .is_ok_and(|own| parent == own || (shape == Shape::Directory && own.starts_with(&real)))
         };
         if self.own.iter().any(is_own) {
