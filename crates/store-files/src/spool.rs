@@ -39,6 +39,9 @@ pub(crate) fn write(
     task: i64,
     out: &mut Vec<u8>,
 ) -> Result<(), Trouble> {
+    if batch.rows.saturating_mul(batch.columns.len().max(1)) > page::MOST_CELLS {
+        return Err(Trouble::Record("the records of an answer have more than 2^30 values".to_owned()));
+    }
     let begin = out.len();
     out.extend_from_slice(&[0; FRAME]);
     writing::write(batch, known, task, out);

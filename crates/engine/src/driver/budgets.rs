@@ -30,7 +30,7 @@ const LOCKED_FOR_GOOD: Duration = Duration::from_secs(30);
 pub(super) struct Keeper {
     /// Where the file is; none: in memory.
     directory: Option<PathBuf>,
-    /// Not open before it is asked for.
+    /// Not open before it is asked for: its first use is a start, which opens a store meanwhile.
     file: Option<BudgetFile>,
     /// The file's moments are the wall's.
     clock: WallClock,
@@ -187,6 +187,7 @@ impl Keeper {
     /// The process ends.
     fn leave(&mut self, all: &[GiveBack], now: Moment) -> Result<(), BudgetError> {
         if self.file.is_none() {
+            // No run has begun.
             return Ok(());
         }
         self.write_the_unwritten(now)?;

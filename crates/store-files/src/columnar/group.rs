@@ -21,6 +21,7 @@ use crate::rewrite::WholeFile;
 const MOST_ROWS: usize = 128 << 10;
 const MOST_BYTES: usize = 48 << 20;
 
+/// A file that is being written, group by group.
 pub(crate) struct Groups {
     file: SerializedFileWriter<WholeFile>,
     /// The columns, and `_task` behind them.

@@ -184,7 +184,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins the file with these values, if it is not begun.
+    /// Takes out what the file has so far; begins it with these values if it has nothing yet.
     fn groups_with(&mut self, first: &[ArrayRef]) -> Result<Groups, Trouble> {
         match self.groups.take() {
             Some(groups) => Ok(groups),

@@ -19,8 +19,8 @@ pub(super) const NULL: u8 = 64;
 /// All its values are the same text, which is there once.
 pub(super) const SAME: u8 = 128;
 
-/// A page has no more cells: whoever has written it had them in memory.
-const MOST_CELLS: usize = 1 << 30;
+/// A page has no more cells, nor rows; who reads it has them in memory.
+pub(super) const MOST_CELLS: usize = 1 << 30;
 
 /// A value, where it lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,14 +142,25 @@ impl<'p> Page<'p> {
         let width = self.columns.len();
         let mut cells = vec![Cell::Null; width * self.rows];
         let mut text = String::new();
-        for place in 0..width {
+        for (place, column) in self.held.iter().enumerate() {
             let mut to = cells.iter_mut().skip(place).step_by(width);
-            let is_whole = self.each(place, |value| match (to.next(), value.cell(&mut text)) {
-                (Some(to), Some(cell)) => {
-                    *to = cell;
-                    true
+            // The same text is there once here, too: of many records it would be more than a span can tell.
+            let mut shared = None;
+            let is_whole = self.each(place, |value| {
+                let cell = match shared {
+                    Some(cell) if value != Value::Null => Some(cell),
+                    _ => value.cell(&mut text),
+                };
+                if column.kinds & SAME != 0 && value != Value::Null {
+                    shared = cell;
                 }
-                _ => false,
+                match (to.next(), cell) {
+                    (Some(to), Some(cell)) => {
+                        *to = cell;
+                        true
+                    }
+                    _ => false,
+                }
             });
             if !is_whole {
                 return Err(self.damaged());

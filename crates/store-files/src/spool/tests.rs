@@ -89,6 +89,20 @@ fn what_is_spooled_comes_back() {
 }
 
 #[test]
+fn a_text_that_all_records_have_is_there_once() {
+    let (rows, text) = (500, "ü".repeat(1_000));
+    let span = Span { start: 0, len: text.len() as u32 };
+    let cells = (0..rows).map(|row| if row % 3 == 1 { Cell::Null } else { Cell::Text(span) }).collect();
+    let columns = Arc::new(vec!["of all".into()]);
+    let batch = RecordBatch { columns, rows, cells, text, ..RecordBatch::default() };
+    let mut out = Vec::new();
+    write(&batch, None, 1, &mut out).unwrap();
+    assert!(out.len() < batch.text.len() + rows + 100, "{} bytes", out.len());
+    let (read, _) = pages(&out).next_batch().unwrap().unwrap();
+    assert_eq!((read.text.len(), shown(&read, &[])), (batch.text.len(), shown(&batch, &[])));
+}
+
+#[test]
 fn damage_is_found() {
     let mut out = Vec::new();
     write(&batch(12), None, 1, &mut out).unwrap();
